@@ -9,19 +9,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-from scipy.linalg import blas
+from array_api_compat import device
 
+from neurofit.kernel.arrays import Array, Precision, eps, namespace, precision_of, subtract_products, to_numpy
 from neurofit.kernel.eigen import DominantEigenvectors
 
-Array = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
-
 #: G is formed anew when its trace has fallen by this: what rounding left of the earlier trace would then show.
-REFRESH = 1e-5
+REFRESH: dict[Precision, float] = {"float64": 1e-5, "float32": 1e-2}
 #: Rounding errors of a sum of n products, in units of sqrt(n) times the machine epsilon; below it nothing is left.
-NOISE = 4 * float(np.finfo(np.float64).eps)
+NOISE = 4.0
 
 
 @dataclass(frozen=True)
@@ -30,17 +26,17 @@ class Components:
 
     Attributes
     ----------
-    rotations : ndarray (B, k, r)
+    rotations : array (B, k, r)
         Scores are centred features @ rotations'; they are orthonormal over the training images.
-    loadings : ndarray (B, k, q)
+    loadings : array (B, k, q)
         Predictions are scores @ loadings.
-    kept : ndarray of int (B,)
+    kept : array of int (B,)
         Components before the rank was exhausted.
     """
 
     rotations: Array
     loadings: Array
-    kept: npt.NDArray[np.intp]
+    kept: Array
 
 
 def extract_components(
@@ -50,15 +46,15 @@ def extract_components(
 
     Parameters
     ----------
-    covariance : ndarray (r, r)
+    covariance : array (r, r)
         C = Xc'Xc over the training images.
-    cross : ndarray (B, q, r)
+    cross : array (B, q, r)
         S = Yc'Xc of each target set.
     n_components : int
         k; fewer are kept where the rank is exhausted.
     n : int
         Images that went into the sums.
-    feature_norm, target_norms : float, ndarray (B,)
+    feature_norm, target_norms : float, array (B,)
         Frobenius norms of the matrices whose products C and S are; they tell rounding from structure.
 
     Returns
@@ -66,26 +62,27 @@ def extract_components(
     Components
     """
     n_sets, q, r = cross.shape
+    xp = namespace(cross)
     if r == 0:
-        nothing = np.zeros((n_sets, n_components, 0)), np.zeros((n_sets, n_components, q))
-        return Components(*nothing, kept=np.zeros(n_sets, np.intp))
+        nothing = _zeros(cross, n_sets, n_components, 0), _zeros(cross, n_sets, n_components, q)
+        return Components(*nothing, kept=xp.zeros_like(target_norms, dtype=xp.int64))
     if q > r:  # at most r directions of the targets covary with anything: work on those
-        basis, triangle = np.linalg.qr(cross)
+        basis, triangle = xp.linalg.qr(cross)
         reduced = extract_components(
             covariance, triangle, n_components, n=n, feature_norm=feature_norm, target_norms=target_norms
         )
         return Components(reduced.rotations, reduced.loadings @ basis.swapaxes(1, 2), reduced.kept)
     deflation = _Deflation(covariance, cross, n_components)
-    noise = NOISE * np.sqrt(n)
+    noise = NOISE * eps(cross) * n**0.5
     smallest_weight = noise * feature_norm * target_norms
     smallest_variance = noise * feature_norm**2
-    kept = np.zeros(n_sets, np.intp)
-    alive = np.ones(n_sets, bool)
+    kept = xp.zeros_like(target_norms, dtype=xp.int64)
+    alive = xp.ones_like(target_norms, dtype=xp.bool)
     for a in range(n_components):
         weights = deflation.weights(a)
-        alive &= np.linalg.norm(weights, axis=1) > smallest_weight
-        alive &= deflation.add(a, weights, alive, smallest_variance)
-        if not alive.any():
+        alive = alive & (xp.linalg.vector_norm(weights, axis=1) > smallest_weight)
+        alive = deflation.add(a, weights, alive, smallest_variance)
+        if not bool(xp.any(alive)):
             break
         kept[alive] += 1
     return Components(deflation.rotations, deflation.loadings, kept)
@@ -98,54 +95,67 @@ class _Deflation:
         n_sets, q, r = cross.shape
         self.covariance = covariance
         self.cross = cross
-        self.rotations, self.x_loadings = np.zeros((2, n_sets, n_components, r))
-        self.loadings = np.zeros((n_sets, n_components, q))
-        self.gram = self.cross @ self.cross.swapaxes(1, 2)
-        self.start = np.trace(self.gram, axis1=1, axis2=2)
+        self.rotations, self.x_loadings = (_zeros(cross, n_sets, n_components, r) for _ in range(2))
+        self.loadings = _zeros(cross, n_sets, n_components, q)
+        self.gram = cross @ cross.swapaxes(1, 2)
+        self.start = _traces(self.gram)
+        self.refresh = REFRESH[precision_of(cross)]
         self.eigenvectors = DominantEigenvectors(n_sets, q)
+        self.image: Array = None
         self.coupling: Array | None = None
 
     def weights(self, a: int) -> Array:
         """Weights S_a'c (B, r) of component a, with c the dominant eigenvector of G = S_a S_a'."""
         vectors = self.eigenvectors.solve(self.gram, self.coupling)
+        self.image = _products(self.gram, vectors)
         earlier = _products(self.loadings[:, :a], vectors)
         return _combination(self.cross, vectors) - _combination(self.x_loadings[:, :a], earlier)
 
-    def add(
-        self, a: int, weights: Array, alive: npt.NDArray[np.bool_], smallest_variance: float
-    ) -> npt.NDArray[np.bool_]:
+    def add(self, a: int, weights: Array, alive: Array, smallest_variance: float) -> Array:
         """Add component a to the target sets that are alive and have variance left; say which."""
+        xp = namespace(weights)
         rotation = weights
         for _ in range(2):  # twice is enough for conjugacy to rounding
             rotation = rotation - _combination(self.rotations[:, :a], _products(self.x_loadings[:, :a], rotation))
         image = rotation @ self.covariance
-        variance = np.einsum("br,br->b", rotation, image)
-        alive = alive & (variance > smallest_variance * np.einsum("br,br->b", rotation, rotation))
-        normaliser = np.where(alive, 1.0 / np.sqrt(np.where(alive, variance, 1.0)), 0.0)[:, None]
+        variance = xp.einsum("br,br->b", rotation, image)
+        alive = alive & (variance > smallest_variance * xp.einsum("br,br->b", rotation, rotation))
+        one = xp.ones_like(variance)
+        normaliser = xp.where(alive, 1.0 / xp.sqrt(xp.where(alive, variance, one)), xp.zeros_like(one))[:, None]
         self.rotations[:, a] = rotation * normaliser
         self.x_loadings[:, a] = image * normaliser
+        # S_a r = S_a w / |.| = G c / |.|, whatever c is: earlier rotations have no product with what is left of S
+        self.loadings[:, a] = self.image * normaliser
         self._deflate(a)
-        self.gram[~alive] = 0.0
+        if not bool(xp.all(alive)):
+            self.gram[~alive] = 0.0
         return alive
 
     def _deflate(self, a: int) -> None:
         """Take component a out of G: G <- G - q g' - g q', with g = S_a p - |p|^2 q / 2."""
-        pair = np.stack([self.rotations[:, a], self.x_loadings[:, a]], axis=1)
-        loading, coupling = (pair @ self.cross.swapaxes(1, 2)).swapaxes(0, 1)
-        x_loading = self.x_loadings[:, a]
-        coupling = coupling - _combination(self.loadings[:, :a], _products(self.x_loadings[:, :a], x_loading))
-        coupling -= 0.5 * np.einsum("br,br->b", x_loading, x_loading)[:, None] * loading
-        self.loadings[:, a] = loading
+        xp = namespace(self.gram)
+        x_loading, loading = self.x_loadings[:, a], self.loadings[:, a]
+        coupling = _products(self.cross, x_loading)
+        coupling -= _combination(self.loadings[:, :a], _products(self.x_loadings[:, :a], x_loading))
+        coupling -= 0.5 * xp.einsum("br,br->b", x_loading, x_loading)[:, None] * loading
         self.coupling = coupling
-        left, right = np.stack([loading, coupling], axis=2), np.stack([coupling, loading], axis=2)
-        for b in range(len(left)):
-            # in place: a temporary of B q x q matrices costs more than the product
-            blas.dgemm(-1.0, right[b].T, left[b].T, 1.0, self.gram[b].T, trans_a=True, overwrite_c=True)
-        trace = np.trace(self.gram, axis1=1, axis2=2)
-        for b in np.flatnonzero(trace < REFRESH * self.start).tolist():
+        subtract_products(self.gram, xp.stack([loading, coupling], axis=1), xp.stack([coupling, loading], axis=1))
+        spent = to_numpy(_traces(self.gram) < self.refresh * self.start)
+        for b in spent.nonzero()[0].tolist():
             rest = self.cross[b] - self.loadings[b, : a + 1].T @ self.x_loadings[b, : a + 1]
             self.gram[b] = rest @ rest.T
-            self.start[b] = np.trace(self.gram[b])
+            self.start[b] = _traces(self.gram[b : b + 1])[0]
+
+
+def _zeros(similar: Array, *shape: int) -> Array:
+    """Zeros of that shape, of the kind and precision of another array."""
+    xp = namespace(similar)
+    return xp.zeros(shape, dtype=similar.dtype, device=device(similar))
+
+
+def _traces(matrices: Array) -> Array:
+    """Traces (B,) of matrices (B, q, q)."""
+    return namespace(matrices).einsum("bii->b", matrices)
 
 
 def _products(rows: Array, vectors: Array) -> Array:

@@ -7,13 +7,15 @@ eigenvectors of the previous component, which needs about a third of the time.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[np.float64]
+from neurofit.kernel.arrays import Array, Precision, at_least, like, namespace, precision_of
 
-#: Relative residual |G c - lambda c| / lambda at which c is accepted; predictions of PLS err by about as much.
-TOLERANCE = 1e-11
+#: Relative residual |G c - lambda c| / lambda at which c is accepted. PLS is exact for the c that it gets, so that
+#: predictions err by about as much as c deviates from the eigenvector, or less.
+TOLERANCES: dict[Precision, float] = {"float64": 1e-11, "float32": 1e-5}
 #: Up to this size LAPACK's full decomposition is faster than the iteration.
 DIRECT_SIZE = 24
 #: Vectors that are followed from one call to the next.
@@ -57,44 +59,47 @@ class DominantEigenvectors:
         How many members were handed to LAPACK because the iteration did not converge.
     """
 
-    def __init__(self, n_members: int, size: int, tolerance: float = TOLERANCE) -> None:
+    def __init__(self, n_members: int, size: int, tolerance: float | None = None) -> None:
         self.tolerance = tolerance
         self.n_fallbacks = 0
         self._direct = size <= DIRECT_SIZE
+        self._n_members = n_members
         # Any fixed start without structure will do: it decides the rounding of the result, never the result.
         self._random = np.random.default_rng(0)
         self._block: Array | None = None
-        self._edge = np.zeros(n_members)
-        self._single = np.empty((0 if self._direct else n_members, size, size), np.float32)
+        self._edge: Array = 0.0
+        self._single: Array = None
 
     def solve(self, G: Array, hint: Array | None = None) -> Array:
         """Return unit dominant eigenvectors.
 
         Parameters
         ----------
-        G : ndarray (B, q, q)
+        G : array (B, q, q)
             Positive semi-definite matrices; a zero matrix gets any unit vector.
-        hint : ndarray (B, q), optional
+        hint : array (B, q), optional
             A direction into which the change since the previous call has turned the eigenvectors.
 
         Returns
         -------
-        ndarray (B, q)
+        array (B, q)
         """
+        xp = namespace(G)
         if self._direct:
-            return np.linalg.eigh(G)[1][:, :, -1]
-        np.copyto(self._single, G, casting="same_kind")
+            return xp.linalg.eigh(G)[1][:, :, -1]
+        tolerance = TOLERANCES[precision_of(G)] if self.tolerance is None else self.tolerance
+        self._copy(G)
         block, residuals, values = _rayleigh_ritz(G, self._start(G, hint))
-        last = np.inf
+        last = math.inf
         for _ in range(MAX_ROUNDS):
-            error = np.sqrt(np.einsum("bq,bq->b", residuals[:, 0], residuals[:, 0])) / np.maximum(values[:, 0], FLOOR)
-            missing = error > self.tolerance
-            if not missing.any():
+            error = _norms(residuals[:, 0]) / at_least(values[:, 0], FLOOR)
+            missing = error > tolerance
+            worst = float(xp.max(error))
+            if worst <= tolerance:
                 break
-            worst = error.max()
-            lift = 2.0 * MARGIN * np.clip(error / self.tolerance, 1.0, REDUCTION_PER_ROUND)
-            goal = np.where(missing, np.log(lift), 0.0)
-            edge = np.maximum(values[:, -1], self._edge)
+            lift = 2.0 * MARGIN * xp.clip(error / tolerance, 1.0, REDUCTION_PER_ROUND)
+            goal = xp.where(missing, xp.log(lift), xp.zeros_like(lift))
+            edge = xp.maximum(values[:, -1], self._edge + xp.zeros_like(values[:, -1]))
             if worst < min(LEADING_ONLY, 0.1 * last):
                 self._filter(block[:, :1], residuals[:, :1], values[:, :1], edge, goal)
                 residuals[:, :1], values[:, :1] = _residuals(G, block[:, :1])
@@ -103,27 +108,38 @@ class DominantEigenvectors:
                 block, residuals, values = _rayleigh_ritz(G, block)
             last = worst
         else:
-            for member in np.flatnonzero(missing):
-                block[member] = np.linalg.eigh(G[member])[1][:, : -BLOCK - 1 : -1].T
+            for member in [b for b in range(G.shape[0]) if bool(missing[b])]:
+                block[member] = xp.flip(xp.linalg.eigh(G[member])[1][:, -BLOCK:].T, axis=0)
                 self.n_fallbacks += 1
         self._block, self._edge = block, values[:, -1]
         return block[:, 0]
+
+    def _copy(self, G: Array) -> None:
+        """Keep G in single precision; it is not copied where it is so already."""
+        xp = namespace(G)
+        if G.dtype == xp.float32:
+            self._single = G
+        elif self._single is None:
+            self._single = xp.astype(G, xp.float32)
+        else:
+            self._single[...] = G
 
     def _start(self, G: Array, hint: Array | None) -> Array:
         """Rows (B, BLOCK, q) to start from: the leading vectors so far, the hint, and one random direction.
 
         The random row keeps a direction from staying unseen for ever when G has exact structure (zeros).
         """
-        n_members, size, _ = G.shape
+        size = G.shape[1]
         if self._block is None or hint is None:
-            return _orthonormal(self._random.standard_normal((BLOCK, size)) @ G)
-        block = np.empty((n_members, BLOCK, size))
+            return _orthonormal(like(self._random.standard_normal((BLOCK, size)), G, G.dtype) @ G)
+        xp = namespace(G)
+        block = xp.empty_like(self._block)
         block[:, :-2] = self._block[:, : BLOCK - 2]
         block[:, -2] = hint
-        block[:, -1] = self._random.standard_normal(size)
+        block[:, -1] = like(self._random.standard_normal(size), G, G.dtype)
         kept, new = block[:, :-2], block[:, -2:]
         for _ in range(2):
-            new /= np.maximum(np.sqrt(np.einsum("biq,biq->bi", new, new)), FLOOR)[:, :, None]
+            new /= at_least(_norms(new), FLOOR)[:, :, None]
             new -= (new @ kept.swapaxes(1, 2)) @ kept
         return block
 
@@ -134,38 +150,43 @@ class DominantEigenvectors:
         first Ritz value of every member to its `goal`, a logarithm; where that is easy, a higher edge keeps the lift
         below MAX_LIFT. Chebyshev's recurrence for p gives one for g(G) r.
         """
-        first, edge = np.maximum(values[:, 0], FLOOR), np.maximum(edge, FLOOR)
-        growth = np.arccosh(np.maximum(2.0 * first / edge - 1.0, 1.0 + 1e-6))
-        degree = int(np.clip(np.ceil(np.max(goal / growth)), 2, MAX_DEGREE))
-        edge = np.maximum(edge, first * 2.0 / (1.0 + np.cosh(np.log(2.0 * MAX_LIFT) / degree)))
-        cosines = np.maximum(2.0 * values / edge[:, None] - 1.0, -1.0)
-        lift = np.ones((degree + 1, *cosines.shape))
-        lift[1] = cosines
-        for j in range(2, degree + 1):
-            lift[j] = 2.0 * cosines * lift[j - 1] - lift[j - 2]
-        step = (4.0 / edge).astype(np.float32)[:, None, None]
-        source = np.multiply(residuals, step, dtype=np.float32, casting="same_kind")
-        lift32 = lift.astype(np.float32)[..., None]
+        xp = namespace(block)
+        first, edge = at_least(values[:, 0], FLOOR), at_least(edge, FLOOR)
+        growth = xp.acosh(at_least(2.0 * first / edge - 1.0, 1.0 + 1e-6))
+        degree = min(max(math.ceil(float(xp.max(goal / growth))), 2), MAX_DEGREE)
+        edge = xp.maximum(edge, first * (2.0 / (1.0 + math.cosh(math.log(2.0 * MAX_LIFT) / degree))))
+        cosines = at_least(2.0 * values / edge[:, None] - 1.0, -1.0)
+        lift = [xp.ones_like(cosines), cosines]
+        for _ in range(2, degree + 1):
+            lift.append(2.0 * cosines * lift[-1] - lift[-2])
+        step = xp.astype(4.0 / edge, xp.float32)[:, None, None]
+        source = xp.astype(residuals, xp.float32) * step
         current = 0.5 * source
-        previous, following, term = np.zeros_like(source), np.empty_like(source), np.empty_like(source)
+        previous, following, term = xp.zeros_like(source), xp.empty_like(source), xp.empty_like(source)
         for j in range(1, degree):
-            np.matmul(current, self._single, out=following)
+            xp.matmul(current, self._single, out=following)
             following *= step
             previous += current
             previous += current
             following -= previous
-            following += np.multiply(source, lift32[j], out=term)
+            following += xp.multiply(source, xp.astype(lift[j], xp.float32)[..., None], out=term)
             previous, current, following = current, following, previous
-        size = np.maximum(np.abs(lift[degree]), 1.0)[..., None]
+        size = at_least(xp.abs(lift[degree]), 1.0)[..., None]
         block *= lift[degree][..., None] / size
         block += current / size
-        block /= np.sqrt(np.einsum("biq,biq->bi", block, block))[:, :, None]
+        block /= _norms(block)[:, :, None]
+
+
+def _norms(rows: Array) -> Array:
+    """Lengths (...) of rows (..., q)."""
+    xp = namespace(rows)
+    return xp.sqrt(xp.einsum("...q,...q->...", rows, rows))
 
 
 def _residuals(G: Array, vectors: Array) -> tuple[Array, Array]:
     """G v - theta v (B, i, q) and Rayleigh quotients theta (B, i) of unit rows."""
     image = vectors @ G
-    values = np.einsum("biq,biq->bi", vectors, image)
+    values = namespace(G).einsum("biq,biq->bi", vectors, image)
     return image - values[:, :, None] * vectors, values
 
 
@@ -174,15 +195,16 @@ def _rayleigh_ritz(G: Array, block: Array) -> tuple[Array, Array, Array]:
 
     Returns
     -------
-    vectors, residuals : ndarray (B, i, q)
+    vectors, residuals : array (B, i, q)
         Ritz vectors v, largest value first, and G v - theta v.
-    values : ndarray (B, i)
+    values : array (B, i)
     """
+    xp = namespace(G)
     block = _orthonormal(block)
     image = block @ G
-    values, rotation = np.linalg.eigh(block @ image.swapaxes(1, 2))
-    rotation = rotation.swapaxes(1, 2)[:, ::-1]
-    values = values[:, ::-1]
+    values, rotation = xp.linalg.eigh(block @ image.swapaxes(1, 2))
+    rotation = xp.flip(rotation.swapaxes(1, 2), axis=1)
+    values = xp.flip(values, axis=1)
     vectors = rotation @ block
     residuals = rotation @ image
     residuals -= values[:, :, None] * vectors
@@ -191,12 +213,14 @@ def _rayleigh_ritz(G: Array, block: Array) -> tuple[Array, Array, Array]:
 
 def _orthonormal(block: Array) -> Array:
     """Orthonormalise rows (B, i, q): by Cholesky's factor of their Gram matrix, or by QR where they are dependent."""
+    xp = namespace(block)
     gram = block @ block.swapaxes(1, 2)
     try:
-        factor = np.linalg.cholesky(gram)
-        independent = factor.diagonal(axis1=1, axis2=2).min() > DEPENDENT
-    except np.linalg.LinAlgError:
+        factor = xp.linalg.cholesky(gram)
+        independent = bool(xp.min(xp.einsum("bii->bi", factor)) > DEPENDENT)
+    except (np.linalg.LinAlgError, RuntimeError):  # RuntimeError is torch's
         independent = False
     if independent:
-        return np.linalg.inv(factor) @ block
-    return np.ascontiguousarray(np.linalg.qr(block.swapaxes(1, 2))[0].swapaxes(1, 2))
+        return xp.linalg.inv(factor) @ block
+    rows = xp.linalg.qr(block.swapaxes(1, 2))[0].swapaxes(1, 2)
+    return xp.asarray(rows, copy=True)

@@ -11,26 +11,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from neurofit.errors import MappingError
+from neurofit.kernel.arrays import Array, Precision, as_array, namespace, to_numpy
+from neurofit.kernel.centring import check_matrix, check_targets, standardise
 from neurofit.kernel.components import Components, extract_components
-from neurofit.kernel.gram import (
-    Rows,
-    SharedSource,
-    SharedTargets,
-    TrainingFeatures,
-    check_matrix,
-    check_targets,
-    standardise,
-)
-
-Array = npt.NDArray[np.float64]
+from neurofit.kernel.gram import Rows, SharedSource, SharedTargets, TrainingFeatures
 
 #: Cross-products of this size are worked on at a time, so that they stay near the processor.
-CHUNK_BYTES = 2**24
+CHUNK_BYTES = 2**25
 
 
 @dataclass(frozen=True)
@@ -42,13 +35,13 @@ class PLSFit:
 
     Attributes
     ----------
-    rotations : ndarray (..., p, k)
+    rotations : array (..., p, k)
         Scores of the training images are orthonormal; components beyond `kept` are zero.
-    y_loadings : ndarray (..., q, k)
-    x_mean, x_scale : ndarray (p,)
+    y_loadings : array (..., q, k)
+    x_mean, x_scale : array (p,)
         Training mean, and training standard deviation (ones if scale=False).
-    y_mean, y_scale : ndarray (..., q)
-    kept : ndarray of int (...)
+    y_mean, y_scale : array (..., q)
+    kept : array of int (...)
         Components kept: fewer than asked for where the rank was exhausted, 0 for a constant source.
     """
 
@@ -58,7 +51,7 @@ class PLSFit:
     x_scale: Array
     y_mean: Array
     y_scale: Array
-    kept: npt.NDArray[np.intp]
+    kept: Array
 
     def coefficients(self, n_components: int | None = None) -> Array:
         """Return the linear map (..., p, q): predictions are (x - x_mean) @ coefficients + y_mean."""
@@ -67,18 +60,20 @@ class PLSFit:
         return product / self.x_scale[:, None] * self.y_scale[..., None, :]
 
 
-def fit_pls(X: npt.ArrayLike, Y: npt.ArrayLike, n_components: int, *, scale: bool = False) -> PLSFit:
+def fit_pls(X: Any, Y: Any, n_components: int, *, scale: bool = False, precision: Precision = "float64") -> PLSFit:
     """Fit PLS2 to all images.
 
     Parameters
     ----------
-    X : array (n, p)
-    Y : array (n, q) or (B, n, q)
-        Targets, or B target sets that are fitted one by one but share the work on X.
+    X : array or torch tensor (n, p)
+    Y : array or torch tensor (n, q) or (B, n, q)
+        Targets, or B target sets that are fitted one by one but share the work on X; where X is.
     n_components : int
         k, at most min(n - 1, p).
     scale : bool, default False
         Divide X and Y by their standard deviations (the field's standard is False: spec/convrnn.md 6.1).
+    precision : {"float64", "float32"}
+        Of the computation.
 
     Returns
     -------
@@ -90,44 +85,45 @@ def fit_pls(X: npt.ArrayLike, Y: npt.ArrayLike, n_components: int, *, scale: boo
         If X or Y is not finite, shapes do not fit, or more components are asked for than the data allow.
     """
     X = check_matrix(X, "features", ("image", "feature"))
-    Y = np.asarray(Y)
-    batch = check_targets(Y[None] if Y.ndim == 2 else Y, len(X))
+    Y = as_array(Y)
+    batch = check_targets(Y[None] if Y.ndim == 2 else Y, X.shape[0])
     check_n_components(n_components, *X.shape)
-    x_mean, x_scale, y_mean, y_scale = None, np.ones(X.shape[1]), None, np.ones((len(batch), batch.shape[2]))
+    xp = namespace(X, batch)
+    x_mean = x_scale = y_mean = y_scale = None
     if scale:
         X, x_mean, x_scale = standardise(X, "features")
-        batch, y_mean, y_scale = (
-            np.stack(part) for part in zip(*(standardise(y, "targets", b) for b, y in enumerate(batch)), strict=True)
-        )
-    source = SharedSource.of(X)
+        parts = [standardise(batch[b], "targets", b) for b in range(batch.shape[0])]
+        batch, y_mean, y_scale = (xp.stack(part) for part in zip(*parts, strict=True))
+    source = SharedSource.of(X, precision=precision)
     targets = source.with_targets(batch)
-    training = TrainingFeatures.of(source, np.arange(len(X)))
-    means, components = _fit(training, targets, range(len(batch)), n_components)
+    training = TrainingFeatures.of(source, np.arange(X.shape[0]))
+    means, components = _fit(training, targets, range(batch.shape[0]), n_components)
+    loadings = components.loadings * targets.unit[:, None, None]
     fit = PLSFit(
         rotations=source.in_features(components.rotations),
-        y_loadings=(components.loadings * targets.unit[:, None, None]).swapaxes(1, 2),
-        x_mean=source.mean if x_mean is None else x_mean,
-        x_scale=x_scale,
+        y_loadings=loadings.swapaxes(1, 2),
+        x_mean=source.location.mean if x_mean is None else x_mean,
+        x_scale=xp.ones_like(source.location.mean) if x_scale is None else x_scale,
         y_mean=means if y_mean is None else y_mean,
-        y_scale=y_scale,
+        y_scale=xp.ones_like(means) if y_scale is None else y_scale,
         kept=components.kept,
     )
     return fit if Y.ndim == 3 else _only(fit)
 
 
-def predict_pls(fit: PLSFit, X: npt.ArrayLike, n_components: int | None = None) -> Array:
+def predict_pls(fit: PLSFit, X: Any, n_components: int | None = None) -> Array:
     """Predict.
 
     Parameters
     ----------
     fit : PLSFit
-    X : array (n_test, p)
+    X : array or torch tensor (n_test, p)
     n_components : int, optional
         Use only the first so many components; all by default.
 
     Returns
     -------
-    ndarray (..., n_test, q)
+    array (..., n_test, q)
     """
     X = check_matrix(X, "features", ("image", "feature"))
     if X.shape[1] != len(fit.x_mean):
@@ -137,18 +133,22 @@ def predict_pls(fit: PLSFit, X: npt.ArrayLike, n_components: int | None = None) 
             "give the same features in the same order",
         )
     k = _prefix(fit, n_components)
-    scores = (np.subtract(X, fit.x_mean, dtype=np.float64) / fit.x_scale) @ fit.rotations[..., :k]
+    xp = namespace(X, fit.rotations)
+    standard = (xp.astype(X, xp.float64, copy=False) - fit.x_mean) / fit.x_scale
+    scores = xp.astype(standard, fit.rotations.dtype, copy=False) @ fit.rotations[..., :k]
     return scores @ fit.y_loadings[..., :k].swapaxes(-1, -2) * fit.y_scale[..., None, :] + fit.y_mean[..., None, :]
 
 
 def predict_held_out(
     source: SharedSource,
-    Y: npt.ArrayLike | SharedTargets,
+    Y: Any,
     train: npt.ArrayLike,
     test: npt.ArrayLike,
     n_components: int,
-) -> tuple[Array, npt.NDArray[np.intp]]:
+) -> tuple[Array, Array]:
     """Fit B target sets on the training images in one batch and predict the test images.
+
+    Where correlations are wanted and not predictions, `kernel.held_out` is faster.
 
     Parameters
     ----------
@@ -163,10 +163,10 @@ def predict_held_out(
 
     Returns
     -------
-    predictions : ndarray (B, n_test, q)
+    predictions : array (B, n_test, q)
         float64. A neuroid that is constant over the training images is predicted by its mean, as are all neuroids
         where the source is constant over them.
-    kept : ndarray of int (B,)
+    kept : array of int (B,)
         Components kept; fewer than `n_components` where the rank was exhausted.
 
     Raises
@@ -174,27 +174,39 @@ def predict_held_out(
     MappingError
         If Y is not finite, shapes or rows do not fit, or more components are asked for than the data allow.
     """
-    train_rows, test_rows = _rows(train, "train", source), _rows(test, "test", source)
+    train_rows, test_rows = as_rows(train, "train", source), as_rows(test, "test", source)
     check_n_components(n_components, len(train_rows), source.values.shape[1])
-    distinct = np.unique(train_rows)
-    training = None if source.scale or len(distinct) < len(train_rows) else TrainingFeatures.of(source, distinct)
-    if training is None or not training.is_safe:
-        return _predict_separately(source, Y, train_rows, test_rows, n_components)
-    targets = _prepared(source, Y)
+    training = safe_training(source, train_rows)
+    if training is None or source.scale:
+        return predict_separately(source, Y, train_rows, test_rows, n_components)
+    targets = prepared(source, Y)
+    xp = namespace(targets.values)
+    test_features = training.standardised(source.features[test_rows])
+    predictions, kept = [], []
     n_sets, _, q = targets.values.shape
-    test_features = source.features[test_rows] - training.mean
-    predictions = np.empty((n_sets, len(test_rows), q))
-    kept = np.empty(n_sets, np.intp)
-    chunks = -(-n_sets * q * test_features.shape[1] * 8 // CHUNK_BYTES) or 1
-    bounds = np.linspace(0, n_sets, min(chunks, n_sets) + 1).astype(int)
-    for start, stop in pairwise(bounds):
-        members, part = range(start, stop), slice(start, stop)
+    for members in chunks(n_sets, q, test_features.shape[1], test_features.itemsize):
         means, components = _fit(training, targets, members, n_components)
+        unit = targets.unit[members.start : members.stop, None, None]
         scores = test_features @ components.rotations.swapaxes(1, 2)
-        np.matmul(scores, components.loadings * targets.unit[part, None, None], out=predictions[part])
-        predictions[part] += means[:, None, :]
-        kept[part] = components.kept
-    return predictions, kept
+        predictions.append(scores @ (components.loadings * unit) + means[:, None, :])
+        kept.append(components.kept)
+    return xp.concat(predictions), xp.concat(kept)
+
+
+def chunks(n_sets: int, q: int, r: int, itemsize: int, together: int = 1) -> list[range]:
+    """Divide target sets so that cross-products (b, q, r) of a part, `together` times, stay near the processor."""
+    n_chunks = -(-n_sets * together * q * r * itemsize // CHUNK_BYTES) or 1
+    bounds = np.linspace(0, n_sets, min(n_chunks, n_sets) + 1).astype(int).tolist()
+    return [range(*pair) for pair in pairwise(bounds)]
+
+
+def safe_training(source: SharedSource, train: Rows, left_out_features: Array = None) -> TrainingFeatures | None:
+    """Return the statistics of a training set, or None where they cannot be had by down-dating."""
+    distinct = np.unique(train)
+    if not source.shares or len(distinct) < len(train):
+        return None
+    training = TrainingFeatures.of(source, distinct, left_out_features)
+    return training if training.is_safe else None
 
 
 def check_n_components(n_components: int, m: int, p: int) -> None:
@@ -215,44 +227,67 @@ def _fit(
 ) -> tuple[Array, Components]:
     """Training means (b, q) in the units of Y, and components of some target sets."""
     means, cross = training.targets(targets, members)
-    part = slice(members.start, members.stop)
-    unit = targets.unit[part, None]
-    components = extract_components(
+    components = components_of(training, targets, members, cross, n_components)
+    return targets.in_units_of_y(means, members), components
+
+
+def components_of(
+    training: TrainingFeatures,
+    targets: SharedTargets,
+    members: range,
+    cross: Array,
+    n_components: int,
+    deviation: Array | None = None,
+) -> Components:
+    """Extract components from the cross-products (b, q, r) of a training set.
+
+    Parameters
+    ----------
+    training, targets, members, cross, n_components
+        See `TrainingFeatures.cross` and `extract_components`.
+    deviation : array (b, q), optional
+        By which targets were divided.
+    """
+    xp = namespace(cross)
+    squares = targets.squares[members.start : members.stop]
+    squares = squares if deviation is None else squares / deviation**2
+    variances = xp.einsum("ii->i", training.source.covariance)
+    variances = variances if training.deviation is None else variances / training.deviation**2
+    return extract_components(
         training.covariance,
         cross,
         n_components,
-        n=len(targets.values[0]),
-        feature_norm=float(np.sqrt(np.trace(training.source.covariance))),
-        target_norms=np.sqrt(targets.squares[part].sum(axis=1)),
+        n=targets.values.shape[1],
+        feature_norm=float(xp.sum(variances)) ** 0.5,
+        target_norms=xp.astype(xp.sqrt(xp.sum(squares, axis=1)), cross.dtype, copy=False),
     )
-    return targets.mean[part] + (means + targets.shift[part]) * unit, components
 
 
-def _predict_separately(
-    source: SharedSource, Y: npt.ArrayLike | SharedTargets, train: Rows, test: Rows, n_components: int
-) -> tuple[Array, npt.NDArray[np.intp]]:
+def predict_separately(source: SharedSource, Y: Any, train: Rows, test: Rows, n_components: int) -> tuple[Array, Array]:
     """Fit on the training rows alone, sharing nothing with other splits: scaled, repeated or lopsided rows."""
-    values = _prepared(source, Y).values if isinstance(Y, SharedTargets) else check_targets(Y, len(source.values))
-    fit = fit_pls(source.values[train], values[:, train], n_components, scale=source.scale)
+    values = Y.values if isinstance(Y, SharedTargets) else check_targets(Y, source.values.shape[0])
+    if isinstance(Y, SharedTargets):
+        prepared(source, Y)
+    fit = fit_pls(source.values[train], values[:, train], n_components, scale=source.scale, precision=source.precision)
     return predict_pls(fit, source.values[test]), fit.kept
 
 
-def _prepared(source: SharedSource, Y: npt.ArrayLike | SharedTargets) -> SharedTargets:
-    """Targets prepared for this source."""
+def prepared(source: SharedSource, Y: Any) -> SharedTargets:
+    """Return targets prepared for this source."""
     if not isinstance(Y, SharedTargets):
         return source.with_targets(Y)
     if Y.source is not source:
         raise MappingError(
             "targets are used with the source that they were prepared for",
-            f"they belong to another one, of {len(Y.source.values)} images",
+            f"they belong to another one, of {Y.source.values.shape[0]} images",
             "prepare them with this source's with_targets",
         )
     return Y
 
 
-def _rows(rows: npt.ArrayLike, name: str, source: SharedSource) -> Rows:
-    """Row numbers from row numbers or from a mask."""
-    n, given = len(source.values), np.asarray(rows)
+def as_rows(rows: npt.ArrayLike, name: str, source: SharedSource) -> Rows:
+    """Return row numbers from row numbers or from a mask."""
+    n, given = source.values.shape[0], to_numpy(as_array(rows))
     if given.dtype == bool and given.shape == (n,):
         given = np.flatnonzero(given)
     if given.ndim != 1 or given.dtype.kind not in "iu" or given.size == 0 or given.min() < 0 or given.max() >= n:

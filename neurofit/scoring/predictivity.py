@@ -6,10 +6,10 @@ Letters: n stimuli, p source neuroids, q target neuroids, T time bins, S splits,
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 import xarray as xr
@@ -21,8 +21,10 @@ from neurofit.assembly.build import average_repetitions, stimulus_index
 from neurofit.assembly.schema import check_assembly, has_repetitions, time_bins_of
 from neurofit.errors import AlignmentError, AssemblyError, ReliabilityError, listed
 from neurofit.kernel.correlation import pearson
+from neurofit.kernel.held_out import MapSplits
 from neurofit.kernel.reliability import half_means, halve, spearman_brown
 from neurofit.mapping.estimators import PLSMapping
+from neurofit.mapping.held_out import Mapping
 from neurofit.mapping.splitters import StimulusShuffleSplit
 from neurofit.scoring.ceiling import internal_consistency
 from neurofit.scoring.formulas import Formula, formula_named
@@ -51,24 +53,15 @@ class _Problem:
     stimulus: np.ndarray  # (presentations,) index of the stimulus, 0 ... n - 1
     halvings: list[np.ndarray]  # H masks (presentations,)
     splits: list[tuple[np.ndarray, np.ndarray]]
-    mapping: PLSMapping
+    mapping: Mapping
     refit: bool  # whether the mapping is fitted to the halves too
-
-
-class _Split(NamedTuple):
-    """Correlations of one split."""
-
-    raw: np.ndarray  # (T, q)
-    internal: np.ndarray  # (H, T, q)
-    mapping: np.ndarray  # (H, T, q), H = 0 without refits
-    components: int
 
 
 def predictivity(
     source: xr.DataArray,
     target: xr.DataArray,
     *,
-    mapping: PLSMapping | None = None,
+    mapping: Mapping | None = None,
     splitter: Splitter | None = None,
     temporal: str = "per-bin",
     formula: str = "both",
@@ -87,8 +80,8 @@ def predictivity(
         Activations of a model, or a recording of another animal; repetitions are averaged.
     target : xarray.DataArray (presentation, neuroid, time_bin)
         A recording, with its repetitions where the formula corrects for noise.
-    mapping : PLSMapping, optional
-        25 components without scaling by default (specification of the papers, 6.1).
+    mapping : Mapping, optional
+        `PLSMapping`, 25 components without scaling by default (specification of the papers, 6.1).
     splitter : scikit-learn splitter, optional
         `StimulusShuffleSplit`, 10 splits with 25 % held out, by default (ibid.).
     temporal : {'per-bin', 'fixed'}
@@ -123,9 +116,8 @@ def predictivity(
     source, mean = _aligned(source, target)
     _check_variance(mean)
     problem = _pose(source, mean, target, chosen, mapping, splitter, n_halvings, random_state, stratify)
-    T = len(problem.X)
-    groups = [[t] for t in range(T)] if temporal == "per-bin" else [list(range(T))]
-    results = _all_groups(problem, groups, n_jobs, progress)
+    groups = _bins_of_equal_source(problem.X) if temporal == "per-bin" else [list(range(len(problem.X)))]
+    results = _all_groups(problem, groups, temporal == "fixed", n_jobs, progress)
     terms = Terms.joined(results)
     if chosen.on_aggregates:
         terms = terms.with_ceiling(internal_consistency(target, n_halvings, 1, scheme="by-repetition").values)
@@ -174,7 +166,7 @@ def _pose(
     mean: xr.DataArray,
     target: xr.DataArray,
     formula: Formula,
-    mapping: PLSMapping,
+    mapping: Mapping,
     splitter: Splitter,
     n_halvings: int,
     random_state: int,
@@ -216,15 +208,30 @@ def _pose(
     )
 
 
-def _all_groups(problem: _Problem, groups: list[list[int]], n_jobs: int | None, progress: bool) -> list[Terms]:
-    """Score every group of bins: several groups at a time, or several splits of the only one."""
-    jobs = len(groups) if len(groups) > 1 else len(problem.splits)
-    bar = tqdm(total=len(groups) * len(problem.splits), desc="mapping", unit="split", disable=not progress, leave=False)
+def _bins_of_equal_source(X: np.ndarray) -> list[list[int]]:
+    """Group runs of bins (T, n, p) in which the source is the same, so that its fits are shared."""
+    groups: list[list[int]] = []
+    for t in range(len(X)):
+        if groups and np.array_equal(X[t], X[groups[-1][0]]):
+            groups[-1].append(t)
+        else:
+            groups.append([t])
+    return groups
+
+
+def _all_groups(
+    problem: _Problem, groups: list[list[int]], stacked: bool, n_jobs: int | None, progress: bool
+) -> list[Terms]:
+    """Score every group of bins: several groups at a time, or several splits of one after the other."""
+    workers = n_jobs or os.cpu_count() or 1
+    sets = len(problem.halvings) * 2 * problem.refit + 1
+    fits = sets * len(problem.splits) * (len(groups) if stacked else len(problem.X))
+    bar = tqdm(total=fits, desc="mapping", unit="fit", disable=not progress, leave=False)
     # many small matrix products: threads inside each of them cost more than they gain
-    with bar, threadpool_limits(1), ThreadPoolExecutor(min(n_jobs or os.cpu_count() or 1, jobs)) as pool:
-        if len(groups) == 1:
-            return [_score_group(problem, groups[0], bar.update, pool.map)]
-        futures = [pool.submit(_score_group, problem, group, bar.update, map) for group in groups]
+    with bar, threadpool_limits(1), ThreadPoolExecutor(workers) as pool:
+        if len(groups) < 4 * workers:
+            return [_score_group(problem, group, stacked, bar.update, pool.map) for group in groups]
+        futures = [pool.submit(_score_group, problem, group, stacked, bar.update, map) for group in groups]
         try:
             return [future.result() for future in futures]
         except BaseException:
@@ -233,39 +240,36 @@ def _all_groups(problem: _Problem, groups: list[list[int]], n_jobs: int | None, 
 
 
 def _score_group(
-    problem: _Problem, bins: Sequence[int], advance: Callable[[], object], map_splits: Callable[..., Iterable[_Split]]
+    problem: _Problem, bins: Sequence[int], stacked: bool, advance: Callable[[int], object], map_splits: MapSplits
 ) -> Terms:
-    """Fit one mapping per split to the stacked samples of `bins` and correlate bin by bin."""
-    T, n = len(bins), problem.Y.shape[1]
-    X = problem.X[list(bins)]
+    """Score some bins: one mapping for all, fitted to their stacked samples, or one for each on the same features."""
+    T, n, H, S = len(bins), problem.Y.shape[1], len(problem.halvings), len(problem.splits)
+    X, whole, halves = problem.X[list(bins)], problem.Y[list(bins)], _half_targets(problem, bins)
+    q = whole.shape[2]
     # a bin in which the source is the same for all stimuli says nothing about them
     silent = (np.ptp(X, axis=1) <= 1e-6 * np.abs(X).max(axis=1, initial=0)).all(axis=1)
-    halves = _half_targets(problem, bins)  # (2 H, T, n, q)
-    whole = problem.Y[list(bins)]
-    targets = np.concatenate([whole[None], halves]) if problem.refit else whole[None]
-    source = problem.mapping.prepare(X.reshape(T * n, -1))
-    prepared = source.with_targets(targets.reshape(len(targets), T * n, -1))
-
-    def score_split(rows: tuple[np.ndarray, np.ndarray]) -> _Split:
-        train, test = rows
-        stacked = [(np.arange(T)[:, None] * n + part).ravel() for part in (train, test)]
-        predictions, components = problem.mapping.predict_held_out(source, prepared, *stacked)
-        predictions = predictions.reshape(len(targets), T, len(test), -1)
-        raw = pearson(predictions[0], whole[:, test], axis=1)
-        tested = halves[:, :, test]
-        internal = spearman_brown(pearson(tested[0::2], tested[1::2], axis=2))
-        refitted = spearman_brown(pearson(predictions[1::2], predictions[2::2], axis=2))
-        advance()
-        return _Split(raw, internal, refitted, int(components[0]))
-
-    scored = list(map_splits(score_split, problem.splits))
-    raw, internal, refitted, components = zip(*scored, strict=True)
+    if stacked:
+        features, shape, groups = X.reshape(T * n, -1), (-1, T * n, q), T
+        splits = [tuple((np.arange(T)[:, None] * n + rows).ravel() for rows in split) for split in problem.splits]
+    else:
+        features, shape, groups, splits = X[0], (-1, n, q), 1, problem.splits
+    fits = problem.mapping.held_out(features, splits, n_groups=groups, map_splits=map_splits, advance=advance)
+    raw = fits.correlate(whole.reshape(shape))
+    if problem.refit:
+        pair = fits.correlate_halves(halves[0::2].reshape(shape), halves[1::2].reshape(shape))
+        refitted, internal = (r.reshape(S, H, T, q) for r in pair)
+    else:
+        refitted = np.empty((S, 0, T, q))
+        tested = [pearson(halves[0::2, :, test], halves[1::2, :, test], axis=2) for _, test in problem.splits]
+        internal = np.stack(tested).reshape(S, H, T, q)
+    kept = raw.kept if raw.kept.ndim == 2 else np.zeros(raw.kept.shape[:2], np.int64)
     return Terms(
-        raw=np.stack(raw),
-        internal=np.stack(internal),
-        mapping=np.stack(refitted),
+        raw=raw.r.reshape(S, T, q),
+        internal=spearman_brown(internal),
+        mapping=spearman_brown(refitted),
         silent=silent,
-        components=np.repeat(np.array(components)[:, None], T, axis=1),
+        components=np.broadcast_to(kept, (S, T)).copy(),
+        alphas=np.broadcast_to(raw.kept, (S, T, q)) if raw.kept.ndim == 3 else None,
     )
 
 

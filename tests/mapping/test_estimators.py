@@ -38,7 +38,9 @@ def test_equals_scikit_learn(scale):
 
 def test_defaults_are_the_papers():
     assert repr(PLSMapping()) == "PLSMapping()"
-    assert PLSMapping().get_params() == {"n_components": 25, "scale": False}
+    assert PLSMapping().get_params() == {
+        "n_components": 25, "scale": False, "precision": "float64", "device": "cpu",
+    }  # fmt: skip
 
 
 def test_one_neuroid_may_be_one_dimensional():
