@@ -35,6 +35,8 @@ REQUIRED_COORDS = {
 # attrs of an assembly and of a score
 SIMULATED = "simulated"  # 0 or 1 (netCDF has no boolean)
 DATASET = "dataset"
+BASIS = "basis"  # of activations reduced to their inner products: SHARED by all bins, or PER_BIN
+SHARED, PER_BIN = "shared", "per-bin"
 
 
 class Term(NamedTuple):

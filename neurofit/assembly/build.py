@@ -93,7 +93,8 @@ def make_assembly(
     bins = np.asarray(time_bins).reshape(-1, 2)
     on_time = {TIME_BIN_START: bins[:, 0], TIME_BIN_END: bins[:, 1]}
     coords: dict[str, tuple[str, np.ndarray]] = {}
-    for dim, group in zip(ASSEMBLY_DIMS, (on_presentation, on_neuroid, on_time), strict=True):
+    groups: tuple[dict[str, Any], ...] = (on_presentation, on_neuroid, on_time)
+    for dim, group in zip(ASSEMBLY_DIMS, groups, strict=True):
         size = values.shape[ASSEMBLY_DIMS.index(dim)]
         for name, column in group.items():
             if len(column) != size:

@@ -9,7 +9,7 @@ import xarray as xr
 
 from neurofit.assembly.schema import check_assembly, time_bins_of
 from neurofit.errors import AssemblyError, listed
-from neurofit.vocabulary import ASSEMBLY_DIMS, TIME_BIN, TIME_BIN_END, TIME_BIN_START
+from neurofit.vocabulary import ASSEMBLY_DIMS, BASIS, PER_BIN, TIME_BIN, TIME_BIN_END, TIME_BIN_START
 
 TimeBins = Sequence[tuple[int, int]]
 
@@ -100,7 +100,7 @@ def rebin(assembly: xr.DataArray, time_bins: TimeBins) -> xr.DataArray:
     Raises
     ------
     AssemblyError
-        If a bin is not covered.
+        If a bin is not covered, or the neuroids of different bins are different (attribute `basis` 'per-bin').
     """
     own = time_bins_of(assembly)
     wanted = [(int(s), int(e)) for s, e in time_bins]
@@ -108,6 +108,12 @@ def rebin(assembly: xr.DataArray, time_bins: TimeBins) -> xr.DataArray:
         return assembly
     if set(wanted) <= set(own):
         return assembly.isel({TIME_BIN: [own.index(b) for b in wanted]})
+    if assembly.attrs.get(BASIS) == PER_BIN:
+        raise AssemblyError(
+            "bins are averaged where a neuroid is the same in all of them",
+            "these are other features with the same inner products in every bin (basis 'per-bin')",
+            "record the bins that are wanted, or with the basis 'shared' or 'units'",
+        )
     weights = overlap_weights(own, wanted).astype(assembly.dtype)
     coords = {k: v for k, v in assembly.coords.items() if TIME_BIN not in v.dims}
     bins = np.asarray(wanted)

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from neurofit.cli.output import Output
+from neurofit.cli.output import Output, size_in_bytes
 
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
+    from neurofit.models.execution import Execution
     from neurofit.report.record import RunRecord
     from neurofit.scoring.benchmark import Benchmark
 
@@ -26,7 +27,9 @@ DEFAULT_BENCHMARKS = {"V4": "sim-v4", "IT": "sim-it", "pIT": "sim-it", "aIT": "s
 
 
 def score(
-    model: Annotated[str, typer.Option(help="Model of the zoo, such as rgc, ff or pixels.")],
+    model: Annotated[
+        str, typer.Option(help="Model of the zoo, such as rgc, or your own: package.module:factory, file.py:factory.")
+    ],
     region: Annotated[str | None, typer.Option(help="V4, IT, pIT, aIT ...; the benchmark's own by default.")] = None,
     benchmark: Annotated[
         str | None,
@@ -38,12 +41,32 @@ def score(
     mapping: Annotated[
         Literal["per-bin", "fixed"] | None, typer.Option(help="One mapping per time bin, or one for all.")
     ] = None,
+    regression: Annotated[
+        Literal["pls", "ridge"] | None, typer.Option(help="Partial least squares, or ridge with a penalty per neuroid.")
+    ] = None,
     components: Annotated[int | None, typer.Option(min=1, help="PLS components.")] = None,
     splits: Annotated[int | None, typer.Option(min=1, help="Train/test splits.")] = None,
     halvings: Annotated[int | None, typer.Option(min=1, help="Halvings of the repetitions.")] = None,
     formula: Annotated[str | None, typer.Option(help="Noise correction: both, neural, both-squared, raw ...")] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, mps or auto.")] = "cpu",
-    batch: Annotated[int, typer.Option(min=1, help="Images per forward pass.")] = 32,
+    device: Annotated[
+        str | None, typer.Option(help="cpu, cuda, mps or auto; cpu by default, or as your own model has it.")
+    ] = None,
+    batch: Annotated[
+        int | None, typer.Option(min=1, help="Images per forward pass; 32 by default, or as your own model has it.")
+    ] = None,
+    precision: Annotated[
+        Literal["float32", "bfloat16", "float16"], typer.Option(help="Of the network; lower ones need a device for it.")
+    ] = "float32",
+    channels_last: Annotated[bool, typer.Option("--channels-last", help="Channels next to each other.")] = False,
+    compiled: Annotated[bool, typer.Option("--compile", help="Compile the network; slow to start.")] = False,
+    features: Annotated[
+        Literal["auto", "raw", "dual", "projected"],
+        typer.Option(help="Wide layers: exact by their inner products (dual), projected, or as they are (raw)."),
+    ] = "auto",
+    memory: Annotated[str, typer.Option(help="What features may use at most, such as 8GiB or 500MB.")] = "8GiB",
+    scratch: Annotated[
+        Path | None, typer.Option(help="Folder for temporary files of wide layers; the system's by default.")
+    ] = None,
     data: Annotated[
         Path | None, typer.Option(help="Folder of fetched datasets; the user's data folder by default.")
     ] = None,
@@ -54,7 +77,13 @@ def score(
     output = Output(as_json)
     _check_formula(formula)
     chosen = _benchmark(benchmark, region).varied(
-        region=region, temporal=mapping, n_components=components, n_splits=splits, formula=formula, n_halvings=halvings
+        region=region,
+        regression=regression,
+        temporal=mapping,
+        n_components=components,
+        n_splits=splits,
+        formula=formula,
+        n_halvings=halvings,
     )
     folder = _writable(out)
 
@@ -63,19 +92,30 @@ def score(
     from neurofit.report.record import make_record
     from neurofit.scoring.run import run
     from neurofit.scoring.summary import summarise
+    from neurofit.subjects.features import FeatureOptions
     from neurofit.subjects.library import committed_layer, load_subject
 
-    subject = load_subject(model, device=device, batch=batch)
-    layer = layer or committed_layer(model, chosen.region)
+    options = FeatureOptions(features, size_in_bytes(memory), scratch)
+    with output.of_others():
+        subject = load_subject(
+            model,
+            device=device,
+            batch=batch,
+            features=options,
+            announce=output.say,
+            execution=_execution(precision, channels_last, compiled),
+        )
+    layer = layer or committed_layer(subject, chosen.region)
     manifest = load_manifest(chosen.dataset)
-    output.say(f"{model}, layer {layer}, on {chosen.region} of {manifest.title}")
-    result = run(chosen, subject, layer=layer, data=data, progress=True)
+    output.say(f"{subject.name}, layer {layer}, on {chosen.region} of {manifest.title}")
+    with output.of_others():
+        result = run(chosen, subject, layer=layer, data=data, progress=True)
     table = summarise(result, chosen.aggregation)
     record = make_record(result, chosen, manifest, subject.describe())
     _say_what(output, result, chosen)
     _say_table(output, table)
     _say_headline(output, record)
-    stem = f"{_slug(model)}-{_slug(layer)}-{_slug(chosen.region)}-{_slug(chosen.name)}"
+    stem = f"{_slug(subject.name)}-{_slug(layer)}-{_slug(chosen.region)}-{_slug(chosen.name)}"
     written = {
         "record": record.save(folder / f"{stem}.json"),
         "figure": save_figure(plot_time_course(result, chosen.aggregation), folder / f"{stem}.png"),
@@ -83,6 +123,14 @@ def score(
     for what, path in written.items():
         output.say(f"{what}: {path}")
     output.emit({**record.as_dict(), "written": {k: str(v) for k, v in written.items()}})
+
+
+def _execution(precision: Any, channels_last: bool, compiled: bool) -> Execution | None:
+    """Return how a network is to be computed; None is as the model has it."""
+    from neurofit.models.execution import Execution
+
+    chosen = Execution(precision, channels_last, compiled)
+    return None if chosen == Execution() else chosen
 
 
 def _benchmark(name: str | None, region: str | None) -> Benchmark:
@@ -126,9 +174,8 @@ def _say_what(output: Output, score: xr.Dataset, benchmark: Benchmark) -> None:
     attrs = score.attrs
     kind = "SIMULATED responses (neurofit's own ventral stream)" if attrs["simulated"] else "real recordings"
     repetitions = f"{attrs['repetitions_min']}-{attrs['repetitions_max']} repetitions"
-    features = f"{attrs['source_units']} units"
-    if attrs["source_units"] != attrs["n_source_neuroids"]:
-        features += f", projected at random to {attrs['n_source_neuroids']}"
+    features = f"{attrs['source_units']} units, {attrs['n_source_neuroids']} columns, reduction: "
+    features += str(attrs.get("source_reduction", "none"))
     output.say(
         f"benchmark {benchmark.name}, version {benchmark.version}: {kind}, {attrs['n_stimuli']} images, {repetitions}, "
         f"{score.sizes['neuroid']} neuroids, {score.sizes['time_bin']} time bins"

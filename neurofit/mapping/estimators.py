@@ -119,7 +119,7 @@ class RidgeMapping(MultiOutputMixin, RegressorMixin, BaseEstimator):
     Parameters
     ----------
     alphas : sequence of float, optional
-        Penalties to choose from; `kernel.ridge.DEFAULT_ALPHAS`, 1e-6 to 1e3 in decades, by default.
+        Penalties to choose from; `kernel.ridge.DEFAULT_ALPHAS`, 1e-5 to 1e5 in decades, by default.
     relative_alphas : bool
         Whether penalties are multiplied by the total variance of the training features; see `kernel.ridge`.
 

@@ -96,10 +96,19 @@ def load_weights(network: nn.Module, path: Path) -> dict[str, str]:
 
 def weights_hash(network: nn.Module) -> str:
     """Return a SHA-256 over names, shapes and values of all that a weights file has."""
+    return _tensors_hash(_stored(network))
+
+
+def state_hash(network: nn.Module) -> str:
+    """Return a SHA-256 over names, shapes and values of any module's parameters and persistent buffers."""
+    return _tensors_hash({n: v for n, v in network.state_dict().items() if isinstance(v, Tensor)})
+
+
+def _tensors_hash(tensors: Mapping[str, Tensor]) -> str:
     digest = hashlib.sha256()
-    for name, value in sorted(_stored(network).items()):
+    for name, value in sorted(tensors.items()):
         digest.update(f"{name}\0{tuple(value.shape)}\0{value.dtype}\0".encode())
-        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+        digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 

@@ -16,6 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 import neurofit
@@ -25,6 +26,7 @@ from neurofit.files.json_text import plain_values, to_json
 from neurofit.files.manifest import Manifest
 from neurofit.scoring.benchmark import Benchmark
 from neurofit.scoring.formulas import formula_named
+from neurofit.scoring.run import SOURCE_ATTRS
 from neurofit.scoring.summary import headline, summarise
 
 RECORD_VERSION = 1
@@ -106,7 +108,7 @@ def make_record(
     """
     result = headline(score, benchmark.aggregation).as_dict()
     counts = ("n_stimuli", "n_splits", "n_halvings", "repetitions_min", "repetitions_max", "n_source_neuroids")
-    projected = score.attrs["source_units"] != score.attrs["n_source_neuroids"]
+    features = {name: score.attrs.get(f"source_{name}") for name in SOURCE_ATTRS}
     return RunRecord(
         simulated=bool(score.attrs["simulated"]),
         status="complete",
@@ -116,7 +118,8 @@ def make_record(
             **subject,
             "layer": score.attrs["layer"],
             "units": score.attrs["source_units"],
-            "projected": projected,
+            "projected": features["route"] == "projected",
+            **features,
         },
         score={
             **result,
@@ -124,7 +127,7 @@ def make_record(
             "temporal_mapping": score.attrs["temporal_mapping"],
             **{name: score.attrs[name] for name in counts},
             "n_neuroids": score.sizes["neuroid"],
-            "components_least": int(score["components"].values[:, ~score["silent"].values].min(initial=10**6)),
+            **_fitted(score),
             "silent_bins": int(score["silent"].sum()),
         },
         time_bins=summarise(score, benchmark.aggregation).to_dict("records"),
@@ -140,6 +143,21 @@ def make_record(
             "peak_memory_mib": peak_memory_mib(),
         },
     )
+
+
+def _fitted(score: xr.Dataset) -> dict[str, Any]:
+    """Return what the fits chose where the source is not silent: fewest components of PLS, or penalties of ridge."""
+    heard = ~score["silent"].values
+    if "alpha" not in score:
+        return {"components_least": int(score["components"].values[:, heard].min(initial=10**6))}
+    alphas = score["alpha"].values[:, :, heard]
+    if not alphas.size:
+        return {}
+    return {
+        "alpha_least": float(alphas.min()),
+        "alpha_median": float(np.median(alphas)),
+        "alpha_largest": float(alphas.max()),
+    }
 
 
 def load_record(path: str | Path) -> dict[str, Any]:

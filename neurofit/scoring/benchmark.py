@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
 from neurofit.assembly.time_bins import make_time_bins
-from neurofit.errors import UnknownNameError
+from neurofit.errors import ConfigurationError, UnknownNameError
 from neurofit.files.resources import list_resources
 from neurofit.files.toml_schema import Rule, read_toml
-from neurofit.mapping.estimators import PLSMapping
+from neurofit.kernel.ridge import DEFAULT_ALPHAS
+from neurofit.kernel.routes import Basis
+from neurofit.mapping.estimators import PLSMapping, RidgeMapping
 from neurofit.mapping.splitters import BrainScoreSplit, StimulusShuffleSplit
 from neurofit.scoring.formulas import FORMULAS
 from neurofit.subjects.viewing import Viewing
 
 Positive = Annotated[int, Rule("positive", lambda n: n > 0)]
+Regression = Literal["pls", "ridge"]
 Temporal = Literal["per-bin", "fixed"]
 Order = Literal["splits-then-neuroids", "neuroids-then-splits"]
 
@@ -48,16 +52,55 @@ class ViewingSpec:
 
 @dataclass(frozen=True)
 class MappingSpec:
-    """PLS with 25 components and without scaling, one fit per bin or one for all (spec of the papers, 6.1 and 6.2)."""
+    """Which regression maps source to target, with one fit per bin or one for all.
 
-    kind: Literal["pls"] = "pls"
-    n_components: Positive = 25
+    `pls` has `n_components` (25) and `scale` (spec of the papers, 6.1 and 6.2). `ridge` has `alphas` to choose from
+    for every neuroid and `relative_alphas`, whether they are multiplied by the total variance of the features (see
+    `kernel.ridge`).
+    """
+
+    kind: Regression = "pls"
+    n_components: Positive | None = None
     scale: bool = False
+    alphas: tuple[Annotated[float, Rule("positive", lambda x: x > 0)], ...] | None = None
+    relative_alphas: bool | None = None
     temporal: Temporal = "per-bin"
 
-    def estimator(self) -> PLSMapping:
+    def __post_init__(self) -> None:
+        """Write defaults out, so that a record holds them; only those of the regression that is meant."""
+        if self.kind == "pls":
+            defaults: dict[str, object] = {"n_components": PLSMapping().n_components}
+        else:
+            defaults = {"alphas": DEFAULT_ALPHAS, "relative_alphas": RidgeMapping().relative_alphas}
+        for name, default in defaults.items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, default)
+
+    def cross_problems(self) -> Iterator[str]:
+        """Yield what belongs to the other regression, and an empty list of penalties."""
+        strangers = ("alphas", "relative_alphas") if self.kind == "pls" else ("n_components",)
+        yield from (f"{name} is not for kind '{self.kind}'" for name in strangers if getattr(self, name) is not None)
+        if self.kind == "ridge" and self.scale:
+            yield "scale is not for kind 'ridge'"
+        if self.alphas == ():
+            yield "alphas is empty"
+
+    def estimator(self) -> PLSMapping | RidgeMapping:
         """Return the unfitted mapping."""
-        return PLSMapping(n_components=self.n_components, scale=self.scale)
+        if self.kind == "pls":
+            return PLSMapping(n_components=self.n_components or PLSMapping().n_components, scale=self.scale)
+        alphas = None if self.alphas == DEFAULT_ALPHAS else self.alphas  # a shorter name
+        return RidgeMapping(alphas, relative_alphas=self.relative_alphas is not False)
+
+    def of_kind(self, kind: Regression) -> MappingSpec:
+        """Return another regression with its defaults for the same bins; itself if it is of this kind."""
+        return self if kind == self.kind else MappingSpec(kind, temporal=self.temporal)
+
+    def basis(self) -> Basis:
+        """Return what features may be for the same predictions: unscaled, regressions see inner products only."""
+        if self.scale:
+            return "units"
+        return "per-bin" if self.temporal == "per-bin" else "shared"
 
 
 @dataclass(frozen=True)
@@ -152,18 +195,32 @@ class Benchmark:
         self,
         *,
         region: str | None = None,
+        regression: Regression | None = None,
         temporal: Temporal | None = None,
         n_components: int | None = None,
         n_splits: int | None = None,
         formula: str | None = None,
         n_halvings: int | None = None,
     ) -> Benchmark:
-        """Return the benchmark with some choices changed; its name then says so, since scores no longer compare."""
+        """Return the benchmark with some choices changed; its name then says so, since scores no longer compare.
+
+        Raises
+        ------
+        ConfigurationError
+            If a choice does not belong to the regression.
+        """
+        mapping = self.mapping.of_kind(regression or self.mapping.kind)
         mapping = replace(
-            self.mapping,
-            temporal=temporal or self.mapping.temporal,
-            n_components=self.mapping.n_components if n_components is None else n_components,
+            mapping,
+            temporal=temporal or mapping.temporal,
+            n_components=mapping.n_components if n_components is None else n_components,
         )
+        if problems := list(mapping.cross_problems()):
+            raise ConfigurationError(
+                "the options are those of the regression",
+                f"the benchmark's is '{mapping.kind}': {'; '.join(problems)}",
+                "leave them out, or choose the other with --regression",
+            )
         splits = self.splits if n_splits is None else replace(self.splits, n_splits=n_splits)
         correction = replace(
             self.correction,

@@ -8,8 +8,8 @@ import xarray as xr
 from neurofit.assembly.build import stimulus_index
 from neurofit.assembly.schema import check_assembly, has_repetitions
 from neurofit.errors import ReliabilityError
-from neurofit.kernel.correlation import pearson
-from neurofit.kernel.reliability import half_means, halve, halvings_by_repetition, spearman_brown
+from neurofit.kernel.reliability import halve, halvings_by_repetition, spearman_brown
+from neurofit.kernel.split_half import split_half_correlations
 from neurofit.vocabulary import HALVING, NEUROID, PRESENTATION, REPETITION, TIME_BIN
 
 SCHEMES = ("per-stimulus", "by-repetition")
@@ -48,17 +48,12 @@ def internal_consistency(
             f"each of the {recording.sizes[PRESENTATION]} stimuli was shown once",
             "use a recording with its repetitions",
         )
-    ids, index = stimulus_index(recording)
+    index = stimulus_index(recording)[1]
     if scheme == "by-repetition":
         masks = list(halvings_by_repetition(recording[REPETITION].values, n_halvings, random_state))
     else:
         rng = np.random.default_rng(random_state)
         masks = [halve(index, rng) for _ in range(n_halvings)]
-    values = np.stack([_consistency(recording.values, index, len(ids), first) for first in masks])
+    values = spearman_brown(split_half_correlations(recording.values, index, np.stack(masks)))
     coords = {k: v for k, v in recording.coords.items() if PRESENTATION not in v.dims}
     return xr.DataArray(values, dims=(HALVING, NEUROID, TIME_BIN), coords=coords, name="internal_consistency")
-
-
-def _consistency(values: np.ndarray, index: np.ndarray, n_stimuli: int, first: np.ndarray) -> np.ndarray:
-    one, two = half_means(values, index, n_stimuli, first)
-    return spearman_brown(pearson(one, two, axis=0))

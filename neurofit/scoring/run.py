@@ -15,6 +15,9 @@ from neurofit.scoring.predictivity import predictivity
 from neurofit.subjects.subject import Subject
 from neurofit.vocabulary import SIMULATED
 
+SOURCE_ATTRS = ("route", "reduction", "features")
+"""What an assembly of activations says of its features, and a score repeats as `source_...`."""
+
 
 def run(
     benchmark: Benchmark,
@@ -45,7 +48,7 @@ def run(
     -------
     xarray.Dataset
         A score, whose attrs also name benchmark, version, dataset, region, subject, layer, whether anything is
-        simulated, the source's units before any projection, and the seconds each stage took.
+        simulated, the source's units and what was kept of them, and the seconds each stage took.
 
     Raises
     ------
@@ -59,8 +62,9 @@ def run(
     seconds["data"] = time.perf_counter() - began
 
     began = time.perf_counter()
+    basis = benchmark.mapping.basis()
     source = subject.record(
-        stimuli, layer=layer, time_bins=bins, viewing=benchmark.viewing.viewing(), progress=progress
+        stimuli, layer=layer, time_bins=bins, viewing=benchmark.viewing.viewing(), basis=basis, progress=progress
     )
     seconds["activations"] = time.perf_counter() - began
 
@@ -91,5 +95,6 @@ def run(
         on_ms=benchmark.viewing.on_ms,
         simulated=int(recording.attrs.get(SIMULATED, 0)),
         source_units=int(source.attrs.get("units", source.sizes["neuroid"])),
+        **{f"source_{name}": source.attrs[name] for name in SOURCE_ATTRS if name in source.attrs},
         **{f"seconds_{stage}": round(value, 3) for stage, value in seconds.items()},
     )

@@ -14,7 +14,9 @@ Variables of a score (dimensions split S, neuroid q, time_bin T, halving H):
 ``terms_excluded`` (q, T)
     How many of the S x H terms had a consistency not above the threshold.
 ``components`` (S, T)
-    PLS components that the data allowed.
+    PLS components that the data allowed; 0 for a regression without components.
+``alpha`` (S, q, T)
+    The penalty chosen for each neuroid, as it stands in the grid; ridge regression only.
 ``silent`` (T,)
     Bins in which the source is the same for all stimuli: its predictivity is 0 there by definition (the dashed
     feed-forward curves of the 2018 paper end at exactly 0).
@@ -55,6 +57,8 @@ class Terms:
         Spearman-Brown corrected; H = 0 where not computed.
     silent : array (T,), bool
     components : array (S, T), int
+    alphas : array (S, T, q), optional
+        Penalties of a ridge regression.
     ceiling : array (H, q, T), optional
         Of all stimuli, for formulas on aggregates.
     """
@@ -65,6 +69,7 @@ class Terms:
     silent: np.ndarray
     components: np.ndarray
     ceiling: np.ndarray | None = None
+    alphas: np.ndarray | None = None
 
     @classmethod
     def joined(cls, parts: Sequence[Terms]) -> Terms:
@@ -75,6 +80,7 @@ class Terms:
             mapping=np.concatenate([p.mapping for p in parts], axis=2),
             silent=np.concatenate([p.silent for p in parts]),
             components=np.concatenate([p.components for p in parts], axis=1),
+            alphas=None if parts[0].alphas is None else np.concatenate([p.alphas for p in parts], axis=1),
         )
 
     def with_ceiling(self, ceiling: np.ndarray) -> Terms:
@@ -106,6 +112,8 @@ def assemble_score(terms: Terms, mean: xr.DataArray, attrs: Mapping[str, object]
         "components": ((SPLIT, TIME_BIN), terms.components),
         "silent": ((TIME_BIN,), terms.silent),
     }
+    if terms.alphas is not None:
+        variables["alpha"] = ((SPLIT, NEUROID, TIME_BIN), terms.alphas.swapaxes(1, 2))
     if terms.ceiling is not None:
         variables["ceiling_by_halving"] = ((HALVING, NEUROID, TIME_BIN), terms.ceiling)
         variables["internal_consistency"] = ((NEUROID, TIME_BIN), nan_mean(terms.ceiling, 0))

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from neurofit.errors import UnknownNameError
-from neurofit.models.zoo import ZOO, load_model, zoo_entry
-from neurofit.subjects.model_subject import MAX_FEATURES, ModelSubject
+from collections.abc import Callable
+
+from neurofit.errors import ConfigurationError, UnknownNameError, listed
+from neurofit.models.execution import Execution
+from neurofit.models.zoo import ZOO, load_model
+from neurofit.subjects.features import FeatureOptions
+from neurofit.subjects.model_subject import ModelSubject
+from neurofit.subjects.user_code import load_user_subject, names_user_code
 
 
 def list_subjects() -> list[str]:
@@ -13,15 +18,25 @@ def list_subjects() -> list[str]:
 
 
 def load_subject(
-    name: str, *, device: str = "cpu", batch: int = 32, delay_ms: int = 0, max_features: int = MAX_FEATURES
+    name: str,
+    *,
+    device: str | None = None,
+    batch: int | None = None,
+    delay_ms: int | None = None,
+    max_features: int | None = None,
+    features: FeatureOptions | None = None,
+    announce: Callable[[str], object] | None = None,
+    execution: Execution | None = None,
 ) -> ModelSubject:
-    """Return a model of the zoo as a subject.
+    """Return a model of the zoo, or a user's own, as a subject.
 
     Parameters
     ----------
     name : str
-    device, batch, delay_ms, max_features
-        See `ModelSubject`.
+        Of the zoo, or 'package.module:factory' or 'path/to/file.py:factory', where ``factory()`` returns a
+        `ModelSubject`.
+    device, batch, delay_ms, max_features, features, announce, execution
+        See `ModelSubject`; its defaults for models of the zoo, and what the factory chose for others.
 
     Raises
     ------
@@ -29,7 +44,22 @@ def load_subject(
         With the nearest names.
     DataFileError
         If its weights are broken.
+    ConfigurationError, ModelContractError
+        If a user's own model cannot be made; see `neurofit.subjects.user_code.load_user_subject`.
     """
+    subject = load_user_subject(name) if names_user_code(name) else _zoo_subject(name)
+    chosen = {
+        "batch": batch, "delay_ms": delay_ms, "max_features": max_features, "features": features, "announce": announce
+    }  # fmt: skip
+    for option, value in chosen.items():
+        if value is not None:
+            setattr(subject, option, value)
+    if device is not None or execution is not None:
+        subject.place(str(subject.device) if device is None else device, execution or subject.execution)
+    return subject
+
+
+def _zoo_subject(name: str) -> ModelSubject:
     model = load_model(name)
     return ModelSubject(
         model.network,
@@ -37,23 +67,30 @@ def load_subject(
         layers=model.layers,
         preprocessing=model.entry.preprocessing,
         step_ms=model.entry.step_ms,
-        delay_ms=delay_ms,
-        device=device,
-        batch=batch,
-        max_features=max_features,
         details=model.details,
+        region_layers=model.entry.region_layers,
     )
 
 
-def committed_layer(name: str, region: str) -> str:
-    """Return the layer that a model of the zoo is compared with a region at, where the user names none.
+def committed_layer(subject: ModelSubject, region: str) -> str:
+    """Return the layer that a subject is compared with a region at, where the user names none.
 
     Raises
     ------
+    ConfigurationError
+        If the subject commits no layers at all.
     UnknownNameError
-        If the zoo assigns the region no layer.
+        If it commits none to this region.
     """
-    layers = zoo_entry(name).region_layers
+    layers = subject.region_layers
+    if not layers:
+        raise ConfigurationError(
+            "a score needs a layer",
+            f"'{subject.name}' commits none to {region} or any region",
+            f"add --layer: {listed(subject.layers, 12)}",
+        )
     if region not in layers:
-        raise UnknownNameError(f"region with a committed layer of '{name}' (others need --layer)", region, layers)
+        raise UnknownNameError(
+            f"region with a committed layer of '{subject.name}' (others need --layer)", region, layers
+        )
     return layers[region]

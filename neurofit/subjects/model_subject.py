@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+import pandas as pd
 import torch
 import xarray as xr
 from torch import Tensor, nn
@@ -16,15 +17,17 @@ from tqdm import tqdm
 from neurofit.assembly.build import make_assembly
 from neurofit.assembly.time_bins import TimeBins, overlap_weights, step_bins
 from neurofit.data.stimuli import StimulusSet
-from neurofit.errors import ConfigurationError, ModelContractError, UnknownNameError, listed
-from neurofit.kernel.projection import RandomProjection
+from neurofit.errors import ConfigurationError, ModelContractError, UnknownNameError
+from neurofit.kernel.routes import Basis, FeaturePlan
+from neurofit.models.execution import Execution
 from neurofit.models.preprocessing import Preprocessing
-from neurofit.subjects.viewing import Viewing
+from neurofit.subjects.features import MAX_FEATURES, Collector, FeatureOptions, binned, collector
+from neurofit.subjects.outputs import check_outputs, unit_arrays
+from neurofit.subjects.viewing import MID_GREY, Viewing
+from neurofit.vocabulary import STIMULUS_ID
 
 SMALL_INPUT_PX = 64
 """Up to this side of the input a network counts as small, and runs on one CPU thread."""
-MAX_FEATURES = 4096
-"""Units of a layer above which it is projected at random, so that memory stays bounded."""
 
 
 class TemporalNetwork(Protocol):
@@ -70,11 +73,20 @@ class ModelSubject:
     batch : int
         Images per forward pass.
     max_features : int
-        Layers with more units are projected at random to this number, as they stream by.
+        Layers of more units are not kept as they are: their inner products are, where the mapping allows it, or they
+        are projected at random to this number, as they stream by.
     random_state : int
         Of that projection.
+    features : FeatureOptions, optional
+        Which of these, and how much memory and disk they may take.
+    announce : callable, optional
+        Is told, before layers are recorded, how the features of each are kept: one sentence.
+    execution : Execution, optional
+        Precision, memory layout and compilation of the network; plain float32 by default.
     details : mapping, optional
         What a record should say besides: weights, their hash, accuracy.
+    region_layers : mapping from region to layer, optional
+        Which layer is compared with which region where the user names none.
     """
 
     def __init__(
@@ -90,14 +102,33 @@ class ModelSubject:
         batch: int = 32,
         max_features: int = MAX_FEATURES,
         random_state: int = 0,
+        features: FeatureOptions | None = None,
+        announce: Callable[[str], object] | None = None,
+        execution: Execution | None = None,
         details: Mapping[str, object] | None = None,
+        region_layers: Mapping[str, str] | None = None,
     ) -> None:
-        self.device = choose_device(device)
-        self.network = network.to(self.device).eval()
+        self.network = network
+        self.place(device, execution or Execution())
         self._name, self._layers = name, tuple(layers)
         self.preprocessing, self.step_ms, self.delay_ms = preprocessing, step_ms, delay_ms
         self.batch, self.max_features, self.random_state = batch, max_features, random_state
-        self.details = dict(details or {})
+        self.features, self.announce = features or FeatureOptions(), announce
+        self.details, self.region_layers = dict(details or {}), dict(region_layers or {})
+        for layer in self.region_layers.values():
+            if layer not in self._layers:
+                raise UnknownNameError("layer committed to a region", layer, self._layers)
+
+    def place(self, device: str, execution: Execution) -> None:
+        """Move the network to a device, to be computed there as `execution` says.
+
+        Raises
+        ------
+        ConfigurationError
+            If the device is not there, or cannot compute so.
+        """
+        self.device, self.execution = choose_device(device), execution
+        self.network = execution.prepared(self.network, self.device)
 
     @property
     def name(self) -> str:
@@ -137,16 +168,15 @@ class ModelSubject:
         for start in bar:
             rows = range(start, min(start + self.batch, len(stimuli)))
             images = [viewing.placed(stimuli.image(row), stimuli.size_deg) for row in rows]
-            with torch.inference_mode(), _threads_for(self.device, self.preprocessing.size_px):
+            with self.execution.running(self.device), _threads_for(self.device, self.preprocessing.size_px):
                 outputs = self.network(self.frames(images, viewing), layers)
-            _check_outputs(outputs, layers, len(rows), viewing.steps(self.step_ms)[1], self.name)
-            arrays = {layer: outputs[layer].flatten(2).float().cpu().numpy() for layer in layers}
-            yield ActivationBatch([stimuli.ids[row] for row in rows], arrays)
+            check_outputs(outputs, layers, len(rows), viewing.steps(self.step_ms)[1], self.name)
+            yield ActivationBatch([stimuli.ids[row] for row in rows], unit_arrays(outputs, layers))
 
     def frames(self, images: list[np.ndarray], viewing: Viewing) -> list[Tensor]:
         """Return what the network sees, step by step: the image's tensor while it is on, then the blank's."""
         on, total = viewing.steps(self.step_ms)
-        shown = self.preprocessing(images).to(self.device)
+        shown = self.execution.frame(self.preprocessing(images).to(self.device))
         blank = self.preprocessing.blank_frame().to(self.device).expand_as(shown)
         return [shown] * on + [blank] * (total - on)
 
@@ -157,47 +187,111 @@ class ModelSubject:
         layer: str,
         time_bins: TimeBins,
         viewing: Viewing | None = None,
+        basis: Basis = "units",
         progress: bool = False,
     ) -> xr.DataArray:
-        """Return a layer's activations in time bins, reduced as they stream.
+        """Return a layer's activations in time bins, reduced as they stream; see `record_many`."""
+        return self.record_many(
+            stimuli, layers=[layer], time_bins=time_bins, viewing=viewing, basis=basis, progress=progress
+        )[layer]
+
+    def record_many(
+        self,
+        stimuli: StimulusSet,
+        *,
+        layers: Collection[str],
+        time_bins: TimeBins,
+        viewing: Viewing | None = None,
+        basis: Basis = "units",
+        progress: bool = False,
+    ) -> dict[str, xr.DataArray]:
+        """Return several layers' activations in time bins, reduced as they stream, from one pass over the stimuli.
 
         Parameters
         ----------
         stimuli : StimulusSet
             n images.
-        layer : str
+        layers : collection of str
         time_bins : sequence of (start, end) in ms
             A bin's activation is the overlap-weighted mean of the steps that it covers.
         viewing : Viewing, optional
             100 ms of 260 by default.
+        basis : {'units', 'shared', 'per-bin'}
+            What the features of a wide layer may be. 'units': the units, or a projection of them that approximates
+            their inner products. 'shared': also other features with exactly these inner products, over all bins and
+            images. 'per-bin': those may differ from bin to bin, so that only what treats every bin on its own may
+            see them.
         progress : bool
 
         Returns
         -------
-        xarray.DataArray (presentation, neuroid, time_bin), float32
-            One presentation per stimulus, in the set's order; attrs `units` and, where the layer was projected,
-            `projected_to`.
+        dict from layer to xarray.DataArray (presentation, neuroid, time_bin), float32
+            One presentation per stimulus, in the set's order; attrs `units`, `route` ('raw', 'dual', 'projected'),
+            `features` (the plan in words), `reduction`, and `projected_to` or `basis` where that applies.
 
         Raises
         ------
         AssemblyError
             If a bin reaches beyond the viewing.
+        ConfigurationError
+            If the features do not fit the memory or disk that they may take.
+        OutputError
+            If scratch files cannot be written.
         """
         viewing = viewing or Viewing()
-        steps = step_bins(viewing.steps(self.step_ms)[1], self.step_ms, self.delay_ms)
-        features = _BinnedFeatures(
-            len(stimuli), overlap_weights(steps, time_bins), self.max_features, self.random_state
-        )
-        for batch in self.stream(stimuli, [layer], viewing, progress):
-            features.add(batch.activations[layer])
+        n_steps = viewing.steps(self.step_ms)[1]
+        weights = overlap_weights(step_bins(n_steps, self.step_ms, self.delay_ms), time_bins).astype(np.float32)
+        plans = self.plan(stimuli, layers, len(time_bins), viewing, basis)
+        with ExitStack() as stack:
+            collectors: dict[str, Collector] = {}
+            for layer, plan in plans.items():
+                if self.announce is not None:
+                    self.announce(f"{layer}: {plan.sentence()}" if len(plans) > 1 else plan.sentence())
+                collectors[layer] = stack.enter_context(
+                    collector(plan, len(stimuli), len(time_bins), basis, self.features.scratch, self.random_state)
+                )
+            for batch in self.stream(stimuli, list(plans), viewing, progress):
+                for layer, taker in collectors.items():
+                    taker.add(binned(batch.activations[layer], weights))
+            return {
+                layer: self._assembly(layer, taker.values(progress), stimuli, time_bins, taker)
+                for layer, taker in collectors.items()
+            }
+
+    def plan(
+        self, stimuli: StimulusSet, layers: Collection[str], n_bins: int, viewing: Viewing, basis: Basis = "units"
+    ) -> dict[str, FeaturePlan]:
+        """Return how the features of each layer would be kept, after one image has been shown.
+
+        Parameters
+        ----------
+        stimuli, layers, viewing, basis
+            See `record_many`.
+        n_bins : int
+
+        Raises
+        ------
+        ConfigurationError
+            If they do not fit the memory or disk that they may take.
+        """
+        grey = np.full((8, 8, 3), MID_GREY, np.uint8)
+        first = StimulusSet("one grey image", pd.DataFrame({STIMULUS_ID: ["grey"]}), [grey])
+        shown = next(self.stream(first, layers, viewing)).activations
+        steps = min(self.batch, len(stimuli)) * viewing.steps(self.step_ms)[1]
+        units = {layer: shown[layer].shape[2] for layer in dict.fromkeys(layers)}
+        return self.features.plans(len(stimuli), units, n_bins, basis, self.max_features, steps)
+
+    def _assembly(
+        self, layer: str, values: np.ndarray, stimuli: StimulusSet, time_bins: TimeBins, taker: Collector
+    ) -> xr.DataArray:
         return make_assembly(
-            features.values,
+            values,
             stimulus_id=stimuli.ids,
-            neuroid_id=[f"{layer}-{'projection-' if features.projected else ''}{i}" for i in range(features.width)],
+            neuroid_id=[f"{layer}-{taker.label}{i}" for i in range(values.shape[1])],
             subject=self.name,
             layer=layer,
             time_bins=list(time_bins),
-            attrs={"units": features.units} | ({"projected_to": features.width} if features.projected else {}),
+            attrs=taker.attrs(),
         )
 
     def describe(self) -> dict[str, object]:
@@ -210,49 +304,9 @@ class ModelSubject:
             "delay_ms": self.delay_ms,
             "input_px": self.preprocessing.size_px,
             "device": str(self.device),
+            **self.execution.described(),
             **self.details,
         }
-
-
-class _BinnedFeatures:
-    """Features of n stimuli in time bins, collected batch by batch and projected where the layer is wide.
-
-    Parameters
-    ----------
-    n_stimuli : int
-    weights : array (T, steps)
-        How steps are averaged into bins.
-    max_features, random_state : int
-        See `ModelSubject`.
-    """
-
-    def __init__(self, n_stimuli: int, weights: np.ndarray, max_features: int, random_state: int) -> None:
-        self._n, self._weights = n_stimuli, weights.astype(np.float32)
-        self._max_features, self._random_state = max_features, random_state
-        self._projection: RandomProjection | None = None
-        self._done = self.units = self.width = 0
-        self.values = np.empty((0, 0, len(weights)), np.float32)  # (n, width, T)
-
-    @property
-    def projected(self) -> bool:
-        """Whether the layer was too wide to keep."""
-        return self._projection is not None
-
-    def add(self, activations: np.ndarray) -> None:
-        """Add a batch (B, steps, units)."""
-        if not self._done:
-            self._begin(activations.shape[2])
-        binned = np.einsum("ts,bsp->btp", self._weights, activations, optimize=True)
-        if self._projection is not None:
-            binned = self._projection.transform(binned.reshape(-1, self.units)).reshape(*binned.shape[:2], self.width)
-        self.values[self._done : self._done + len(binned)] = binned.transpose(0, 2, 1)
-        self._done += len(binned)
-
-    def _begin(self, units: int) -> None:
-        self.units, self.width = units, min(units, self._max_features)
-        if units > self._max_features:
-            self._projection = RandomProjection(units, self._max_features, self._random_state)
-        self.values = np.empty((self._n, self.width, len(self._weights)), np.float32)
 
 
 @contextmanager
@@ -312,7 +366,7 @@ def check_model(subject: ModelSubject, steps: int = 4) -> ModelSubject:
     viewing = Viewing(on_ms=subject.step_ms * (steps - 1), total_ms=subject.step_ms * steps)
     with torch.inference_mode():
         together = subject.network(subject.frames(images, viewing), subject.layers)
-        _check_outputs(together, subject.layers, 3, steps, subject.name)
+        check_outputs(together, subject.layers, 3, steps, subject.name)
         again = subject.network(subject.frames(images, viewing), subject.layers)
         alone = subject.network(subject.frames(images[:1], viewing), subject.layers)
     for layer in subject.layers:
@@ -330,33 +384,3 @@ def check_model(subject: ModelSubject, steps: int = 4) -> ModelSubject:
                 "put normalisation layers into eval mode and keep images apart",
             )
     return subject
-
-
-def _check_outputs(outputs: object, layers: Collection[str], batch: int, steps: int, name: str) -> None:
-    if not isinstance(outputs, Mapping):
-        raise ModelContractError(
-            "a network returns a mapping from layer to activations",
-            f"{name} returned {type(outputs).__name__}",
-            "return {'layer': tensor (batch, steps, ...)}",
-        )
-    for layer in layers:
-        if layer not in outputs:
-            raise ModelContractError(
-                "a network returns every layer that it is asked for",
-                f"{name} returned {listed(outputs)} without '{layer}'",
-                "add it, or name the layers as the network does",
-            )
-        value = outputs[layer]
-        if not isinstance(value, Tensor) or value.ndim < 3 or tuple(value.shape[:2]) != (batch, steps):
-            shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
-            raise ModelContractError(
-                f"activations are tensors (batch {batch}, steps {steps}, ...)",
-                f"'{layer}' of {name} is {shape}",
-                "stack the steps on axis 1: torch.stack(outputs, dim=1)",
-            )
-        if not value.is_floating_point() or not bool(torch.isfinite(value).all()):
-            raise ModelContractError(
-                "activations are finite floating-point numbers",
-                f"'{layer}' of {name} is {value.dtype} with {int((~torch.isfinite(value)).sum())} values not finite",
-                "check the weights and the preprocessing",
-            )

@@ -13,6 +13,7 @@ from neurofit.assembly.schema import check_assembly
 from neurofit.assembly.time_bins import TimeBins, rebin
 from neurofit.data.stimuli import StimulusSet
 from neurofit.errors import AlignmentError, listed
+from neurofit.kernel.routes import Basis
 from neurofit.subjects.viewing import Viewing
 from neurofit.vocabulary import NEUROID, REGION, SIMULATED, SUBJECT
 
@@ -32,9 +33,19 @@ class Subject(Protocol):
         """What can be recorded."""
 
     def record(
-        self, stimuli: StimulusSet, *, layer: str, time_bins: TimeBins, viewing: Viewing, progress: bool = False
+        self,
+        stimuli: StimulusSet,
+        *,
+        layer: str,
+        time_bins: TimeBins,
+        viewing: Viewing,
+        basis: Basis = "units",
+        progress: bool = False,
     ) -> xr.DataArray:
-        """Return responses (presentation, neuroid, time_bin), one presentation per stimulus, in the set's order."""
+        """Return responses (presentation, neuroid, time_bin), one presentation per stimulus, in the set's order.
+
+        `basis` is what the neuroids may be where there are too many to keep; see `ModelSubject.record_many`.
+        """
 
     def describe(self) -> dict[str, object]:
         """Return what a record must say of the subject: scalars and strings."""
@@ -76,11 +87,18 @@ class RecordedSubject:
         return sorted(set(self._mean[REGION].values.astype(str).tolist()))
 
     def record(
-        self, stimuli: StimulusSet, *, layer: str, time_bins: TimeBins, viewing: Viewing, progress: bool = False
+        self,
+        stimuli: StimulusSet,
+        *,
+        layer: str,
+        time_bins: TimeBins,
+        viewing: Viewing,
+        basis: Basis = "units",
+        progress: bool = False,
     ) -> xr.DataArray:
         """Replay the trial-mean responses of a region to these stimuli.
 
-        `viewing` was fixed when the recording was made and is not used.
+        `viewing` was fixed when the recording was made, and neuroids are few: neither it nor `basis` is used.
 
         Raises
         ------

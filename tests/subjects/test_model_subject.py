@@ -81,10 +81,12 @@ def test_the_batch_size_changes_nothing(stimuli):
 def test_wide_layers_are_projected_and_say_so(stimuli):
     subject = load_subject("rgc_untrained", max_features=50)
     activations = subject.record(stimuli, layer="conv3", time_bins=BINS, viewing=VIEWING)
-    assert activations.attrs == {"units": 1024, "projected_to": 50}
+    assert activations.attrs["units"] == 1024
+    assert activations.attrs["route"] == "projected"
+    assert activations.attrs["projected_to"] == 50
     assert activations.sizes["neuroid"] == 50
     whole = load_subject("rgc_untrained").record(stimuli, layer="conv3", time_bins=BINS, viewing=VIEWING)
-    assert whole.attrs == {"units": 1024}
+    assert (whole.attrs["units"], whole.attrs["route"], whole.attrs["reduction"]) == (1024, "raw", "none")
     again = subject.record(stimuli, layer="conv3", time_bins=BINS, viewing=VIEWING)
     np.testing.assert_array_equal(activations.values, again.values)
 
@@ -135,9 +137,9 @@ def test_unknown_names_are_told(stimuli):
         load_subject("rcg")
     with pytest.raises(ConfigurationError, match="'tpu' is not; here: cpu"):
         choose_device("tpu")
-    assert committed_layer("rgc", "V4") == "conv3"
+    assert committed_layer(load_subject("rgc"), "V4") == "conv3"
     with pytest.raises(UnknownNameError, match="region with a committed layer of 'rgc'"):
-        committed_layer("rgc", "V1")
+        committed_layer(load_subject("rgc"), "V1")
     assert {"rgc", "ff", "pixels"} <= set(list_subjects())
 
 

@@ -1,0 +1,231 @@
+"""Networks without dynamics over time: one image in, features out, laid out over the steps of a presentation.
+
+T steps t = 0 ... T-1; the image is on for the first N of them; f_l features of layer l for the image; a_l its latency.
+Four modes (docs/adr/0009-static-networks-in-time.md says why these definitions):
+
+- constant: y_l(t) = f_l for t >= a_l, also after the image is gone.
+- once: y_l(t) = f_l for a_l <= t < a_l + N, the image-driven response alone.
+- uniform, graded: y(t) = f_l for the one layer l of a sequence l_1 ... l_k whose share of the S = T - a steps from the
+  sequence's latency a on holds the middle of step t: C_(i-1) / C_k <= (t - a + 1/2) / S < C_i / C_k, where
+  C_i = w_1 + ... + w_i. All w_i are 1 in 'uniform'; in 'graded' w_i is the depth of l_i, its place, from 1, among all
+  nodes. The image's going does not end the sequence. Each layer of it has columns of its own.
+
+Everything else is 0. Features that are 0 for all images say nothing (docs/adr/0002-silent-source-bins.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from itertools import accumulate, pairwise, takewhile
+from typing import Literal
+
+from torch import Tensor, nn
+
+from neurofit.errors import ConfigurationError, ModelContractError, UnknownNameError, listed
+from neurofit.models.node_features import NodeFeatures, Nodes
+
+StaticMode = Literal["constant", "once", "uniform", "graded"]
+
+STATIC_MODES: dict[StaticMode, str] = {
+    "constant": "the image's features at every step, also after it is gone",
+    "once": "the image's features for as many steps as it is on, zero after",
+    "uniform": "the layers of a sequence one after the other, in runs of equal length",
+    "graded": "the layers of a sequence one after the other, in runs proportional to their depth",
+}
+"""Each mode in words, as records have it."""
+
+ALL = "all"
+"""Name of the sequence of all nodes, in the modes that lay out sequences, where the user names none."""
+
+
+class StaticNetwork(nn.Module):
+    """A static network that keeps the contract of `neurofit.check_model`.
+
+    Only the first frame is run, once: it is the image; it is gone where the frames are no longer this tensor. Features
+    that are the same at all steps are expanded over them, not copied.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        Called with one tensor (B, 3, H, W); what it returns is ignored.
+    nodes : mapping from layer to str, or sequence of str
+        Where features are read, from input to output; see `NodeFeatures`.
+    mode : str
+        One of `STATIC_MODES`; the module's documentation defines them.
+    latency : int or mapping from layer to int
+        Steps from the image's appearance to a layer's response (or a sequence's); 0 by default. The feed-forward curves
+        of the 2018 paper end at 150, 170 and 190 ms for V4, pIT and cIT/aIT: latencies of 5, 7 and 9 steps of 10 ms.
+    sequences : mapping from str to sequence of layers, optional
+        In the modes 'uniform' and 'graded', and there alone: what can be recorded. One sequence of all nodes, named
+        'all', by default.
+
+    Raises
+    ------
+    UnknownNameError
+        If a mode, a submodule, or a layer in `latency` or `sequences` is not known.
+    ConfigurationError
+        If a latency is negative, a sequence is not in the nodes' order, or sequences are given in another mode.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        nodes: Nodes,
+        *,
+        mode: StaticMode,
+        latency: int | Mapping[str, int] = 0,
+        sequences: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
+        super().__init__()
+        if mode not in STATIC_MODES:
+            raise UnknownNameError("mode of a static network", mode, STATIC_MODES)
+        self.reader, self.mode = NodeFeatures(network, nodes), mode
+        self.sequences = self._sequences(sequences)
+        self.latency = self._latencies(latency)
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """What can be recorded: the sequences in the modes that have them, otherwise the nodes."""
+        return tuple(self.sequences) or self.reader.layers
+
+    def forward(self, frames: Sequence[Tensor], layers: Collection[str] | None = None) -> dict[str, Tensor]:
+        """Show frames and return activations over time.
+
+        Parameters
+        ----------
+        frames : sequence of T tensors (B, 3, H, W)
+            The first is the image. The same tensor object says that it is still on.
+        layers : collection of str, optional
+            All by default.
+
+        Returns
+        -------
+        dict from layer to tensor (B, T, ...)
+            A node's own shape, or (B, T, units of all its layers) of a sequence. Do not write to it: steps may share
+            memory.
+
+        Raises
+        ------
+        UnknownNameError, ModelContractError
+            See `NodeFeatures.forward`; also if nodes are not reached in the order of a sequence.
+        """
+        asked = self.layers if layers is None else tuple(dict.fromkeys(layers))
+        for layer in asked:
+            if layer not in self.layers:
+                raise UnknownNameError("layer", layer, self.layers)
+        image = frames[0]
+        on = sum(1 for _ in takewhile(lambda frame: frame is image, frames))
+        read = dict.fromkeys(node for layer in asked for node in self.sequences.get(layer, (layer,)))
+        features = self.reader(image, tuple(read))
+        if self.sequences:
+            return {layer: self._in_turn(layer, features, len(frames)) for layer in asked}
+        return {layer: self._held(features[layer], self.latency[layer], on, len(frames)) for layer in asked}
+
+    def weights(self, sequence: str) -> list[int]:
+        """Return to what the runs of a sequence's layers are proportional: 1 each, or their depths."""
+        depths = {layer: place for place, layer in enumerate(self.reader.layers, start=1)}
+        return [depths[layer] if self.mode == "graded" else 1 for layer in self.sequences[sequence]]
+
+    def describe(self) -> dict[str, object]:
+        """Return what a record must say of the time course: scalars and strings."""
+        nodes = ", ".join(n if n == layer else f"{layer} = {n}" for layer, n in self.reader.nodes.items())
+        latencies = ", ".join(f"{layer} {steps}" for layer, steps in self.latency.items() if steps)
+        told: dict[str, object] = {
+            "static_mode": self.mode,
+            "static_mode_in_words": STATIC_MODES[self.mode],
+            "nodes": nodes,
+            "latency_steps": latencies or "0",
+        }
+        for name, members in self.sequences.items():
+            runs = zip(members, self.weights(name), strict=True)
+            told[f"sequence_{name}"] = ", ".join(f"{layer} x {weight}" for layer, weight in runs)
+        return told
+
+    def _held(self, features: Tensor, latency: int, on: int, steps: int) -> Tensor:
+        """Lay out one layer's features (B, ...), from its latency to the end or for as long as the image is on."""
+        stop = steps if self.mode == "constant" else min(latency + on, steps)
+        if latency == 0 and stop == steps:
+            return features.unsqueeze(1).expand(-1, steps, *features.shape[1:])
+        course = features.new_zeros(len(features), steps, *features.shape[1:])
+        course[:, latency:stop] = features.unsqueeze(1)
+        return course
+
+    def _in_turn(self, name: str, features: Mapping[str, Tensor], steps: int) -> Tensor:
+        """Lay out the layers of a sequence one after the other, each in columns of its own."""
+        members = self.sequences[name]
+        reached = [layer for layer in features if layer in members]
+        if reached != list(members):
+            raise ModelContractError(
+                "a sequence goes from input to output",
+                f"'{name}' is {listed(members)}, but they are reached in the order {listed(reached)}",
+                "name nodes and sequence in this order",
+            )
+        units = [features[layer].flatten(1) for layer in members]
+        course = units[0].new_zeros(len(units[0]), steps, sum(u.shape[1] for u in units))
+        columns = pairwise(accumulate((u.shape[1] for u in units), initial=0))
+        latency = min(self.latency[name], steps)
+        for own, (begin, end), (left, right) in zip(
+            units, pairwise(run_bounds(self.weights(name), steps - latency)), columns, strict=True
+        ):
+            course[:, latency + begin : latency + end, left:right] = own.unsqueeze(1)
+        return course
+
+    def _sequences(self, given: Mapping[str, Sequence[str]] | None) -> dict[str, tuple[str, ...]]:
+        nodes = self.reader.layers
+        if self.mode in ("constant", "once"):
+            if given is not None:
+                raise ConfigurationError(
+                    "sequences of layers are laid out in the modes 'uniform' and 'graded'",
+                    f"the mode is '{self.mode}'",
+                    "choose one of these modes, or leave the sequences out",
+                )
+            return {}
+        sequences = {name: tuple(members) for name, members in ({ALL: nodes} if given is None else given).items()}
+        for name, members in sequences.items():
+            for layer in members:
+                if layer not in nodes:
+                    raise UnknownNameError(f"layer of the sequence '{name}'", layer, nodes)
+            if not members or list(members) != sorted(set(members), key=nodes.index):
+                raise ConfigurationError(
+                    "a sequence has layers in the order of the nodes, each once",
+                    f"'{name}' is {listed(members) or 'empty'}; the nodes are {listed(nodes)}",
+                    "put them in order",
+                )
+        return sequences
+
+    def _latencies(self, given: int | Mapping[str, int]) -> dict[str, int]:
+        latencies = dict.fromkeys(self.layers, given) if isinstance(given, int) else dict.fromkeys(self.layers, 0)
+        for layer, steps in {} if isinstance(given, int) else given.items():
+            if layer not in latencies:
+                raise UnknownNameError("layer with a latency", layer, self.layers)
+            latencies[layer] = steps
+        negative = [layer for layer, steps in latencies.items() if steps < 0]
+        if negative:
+            raise ConfigurationError(
+                "a response follows its image", f"the latency of {listed(negative)} is negative", "give steps from 0 on"
+            )
+        return latencies
+
+
+def run_bounds(weights: Sequence[int], steps: int) -> list[int]:
+    """Divide steps into runs with lengths proportional to weights.
+
+    A step belongs to the run whose share of the time holds its middle, so that every run is within one step of its
+    exact share; a run of less than a step may be empty.
+
+    Parameters
+    ----------
+    weights : sequence of k positive int
+    steps : int
+
+    Returns
+    -------
+    list of k + 1 int
+        Run i is the steps from bound i up to, not including, bound i + 1; the last bound is `steps`.
+    """
+    total = sum(weights)
+    # ceil(steps * share - 1/2), in whole numbers
+    return [-((total - 2 * steps * share) // (2 * total)) for share in accumulate(weights, initial=0)]
+
+
+__all__ = ["ALL", "STATIC_MODES", "StaticMode", "StaticNetwork", "run_bounds"]

@@ -1,0 +1,226 @@
+"""What a recording keeps of a layer's activations as they stream by: units, exact inner products, or a projection."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+from tqdm import tqdm
+
+from neurofit.errors import ConfigurationError
+from neurofit.kernel.gram_stream import GramStream
+from neurofit.kernel.projection import RandomProjection
+from neurofit.kernel.routes import MEMORY_BYTES, Basis, Demand, FeaturePlan, Route, plan_layers
+from neurofit.vocabulary import BASIS, SHARED
+
+FeatureChoice = Literal["auto", "raw", "dual", "projected"]
+MAX_FEATURES = 4096
+"""Units of a layer above which it is not kept as it is."""
+
+
+@dataclass(frozen=True)
+class FeatureOptions:
+    """How the features of wide layers may be kept.
+
+    Parameters
+    ----------
+    choice : str
+        'auto', or a route that must be taken; see `kernel.routes.plan_features`.
+    memory_bytes : int
+        What recording and mapping may use, 8 GiB by default.
+    scratch : path, optional
+        Folder for temporary files; the system's by default.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no such folder.
+    """
+
+    choice: FeatureChoice = "auto"
+    memory_bytes: int = MEMORY_BYTES
+    scratch: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.scratch is not None and not self.scratch.is_dir():
+            raise ConfigurationError("the scratch folder is there", f"{self.scratch} is no folder", "make it")
+
+    def plans(
+        self, n: int, units: Mapping[str, int], n_bins: int, basis: Basis, max_features: int, batch_steps: int
+    ) -> dict[str, FeaturePlan]:
+        """Decide for every layer.
+
+        Parameters
+        ----------
+        n : int
+            Images.
+        units : mapping from layer to int
+            p of each.
+        n_bins : int
+        basis : str
+            What the mapping allows; see `kernel.routes.Basis`.
+        max_features : int
+            Units up to which a layer is kept as it is, and to which it is projected otherwise.
+        batch_steps : int
+            Images of a batch, times steps.
+
+        Raises
+        ------
+        ConfigurationError
+            If a layer's features fit in no allowed way.
+        """
+        batch_bytes = 4 * batch_steps * sum(units.values())
+        demands = {layer: Demand(n, p, n_bins, basis, max_features, batch_bytes) for layer, p in units.items()}
+        wanted: Route | None = None if self.choice == "auto" else self.choice
+        return plan_layers(demands, wanted, memory_bytes=self.memory_bytes, disk_bytes=self._free_disk())
+
+    def _free_disk(self) -> int:
+        """Free bytes of the scratch folder; 0 if there is none."""
+        try:
+            return shutil.disk_usage(self.scratch or tempfile.gettempdir()).free
+        except OSError:
+            return 0  # the plan then says that scratch disk is what is missing
+
+
+class Collector(Protocol):
+    """Takes a layer's activations batch by batch."""
+
+    label: str
+
+    def add(self, bins: Sequence[np.ndarray]) -> None:
+        """Take the next images: their activations (b, p) in every bin."""
+
+    def values(self, progress: bool) -> np.ndarray:
+        """Return features (n, k, T), float32, when all images have been taken."""
+
+    def attrs(self) -> dict[str, object]:
+        """Return what the assembly says of them: scalars and strings."""
+
+
+@contextmanager
+def collector(
+    plan: FeaturePlan, n: int, n_bins: int, basis: Basis, scratch: Path | None = None, random_state: int = 0
+) -> Iterator[Collector]:
+    """Provide what carries out a plan; scratch files are gone afterwards, whatever happens.
+
+    Parameters
+    ----------
+    plan : FeaturePlan
+    n, n_bins, basis
+        What was planned for.
+    scratch : path, optional
+        Folder for temporary files.
+    random_state : int
+        Of a projection.
+    """
+    if plan.route != "dual":
+        projection = None
+        if plan.route == "projected":
+            projection = RandomProjection(plan.units, plan.columns, random_state)
+        yield _Kept(plan, n, n_bins, projection)
+        return
+    with GramStream(n, plan.units, n_bins, joint=basis == SHARED, folder=scratch) as stream:
+        yield _Isometric(plan, stream, basis)
+
+
+class _Kept:
+    """Units as they are, or projected batch by batch."""
+
+    def __init__(self, plan: FeaturePlan, n: int, n_bins: int, projection: RandomProjection | None) -> None:
+        self._plan, self._projection, self._done = plan, projection, 0
+        self._values = np.empty((n, plan.columns, n_bins), np.float32)
+        self.label = "" if projection is None else "projection-"
+
+    def add(self, bins: Sequence[np.ndarray]) -> None:
+        rows = slice(self._done, self._done + len(bins[0]))
+        for t, activations in enumerate(bins):
+            projected = activations if self._projection is None else self._projection.transform(activations)
+            self._values[rows, :, t] = projected
+        self._done = rows.stop
+
+    def values(self, progress: bool) -> np.ndarray:
+        return self._values
+
+    def attrs(self) -> dict[str, object]:
+        if self._projection is None:
+            return {**_attrs(self._plan), "reduction": "none"}
+        reduction = f"sparse random projection of {self._plan.units} units"
+        return {**_attrs(self._plan), "reduction": reduction, "projected_to": self._plan.columns}
+
+
+class _Isometric:
+    """Features with the inner products of all units.
+
+    In float32, as activations are: r of single neuroids then differs by about 1e-9 (docs/raw-width.md). There are as
+    many as images allow, zeros where the rank is lower: what the units allow, such as 25 components, these do too.
+    """
+
+    label = "isometric-"
+
+    def __init__(self, plan: FeaturePlan, stream: GramStream, basis: Basis) -> None:
+        self._plan, self._stream, self._basis = plan, stream, basis
+
+    def add(self, bins: Sequence[np.ndarray]) -> None:
+        self._stream.add(bins)
+
+    def values(self, progress: bool) -> np.ndarray:
+        n, n_bins = self._stream.n, self._stream.n_bins
+        if self._basis == SHARED:
+            joint = self._stream.joint_features(np.float32)
+            values = np.zeros((n, max(joint.shape[2], min(self._plan.units, n - 1)), n_bins), np.float32)
+            values[:, : joint.shape[2]] = joint.transpose(1, 2, 0)
+            return values
+        first = self._stream.first_equal
+        values = np.zeros((n, self._plan.columns, n_bins), np.float32)
+        for t, own in enumerate(tqdm(first, desc="inner products", unit="bin", disable=not progress, leave=False)):
+            if own < t:
+                values[:, :, t] = values[:, :, own]
+                continue
+            features = self._stream.features(t)
+            values[:, : features.shape[1], t] = features
+        return values
+
+    def attrs(self) -> dict[str, object]:
+        reduction = f"exact (inner products of {self._plan.units} units)"
+        return {**_attrs(self._plan), "reduction": reduction, BASIS: self._basis}
+
+
+def _attrs(plan: FeaturePlan) -> dict[str, object]:
+    return {"units": plan.units, "route": plan.route, "features": plan.sentence()}
+
+
+def binned(activations: np.ndarray, weights: np.ndarray) -> list[np.ndarray]:
+    """Average steps into bins.
+
+    Parameters
+    ----------
+    activations : array (b, steps, p)
+    weights : array (T, steps), float32
+        See `assembly.time_bins.overlap_weights`.
+
+    Returns
+    -------
+    list of T arrays (b, p)
+        Views where a bin is one step, and the same array twice where all steps are one (stride 0) or bins are equal.
+    """
+    if activations.strides[1] == 0:
+        return [activations[:, 0]] * len(weights)
+    bins: list[np.ndarray] = []
+    for t, row in enumerate(weights):
+        steps = np.flatnonzero(row)
+        if t and np.array_equal(row, weights[t - 1]):
+            bins.append(bins[-1])
+        elif len(steps) == 1:
+            bins.append(activations[:, steps[0]])
+        else:
+            mean = row[steps[0]] * activations[:, steps[0]]
+            for step in steps[1:]:
+                mean += row[step] * activations[:, step]
+            bins.append(mean)
+    return bins
