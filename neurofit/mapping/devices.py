@@ -46,4 +46,4 @@ def on_device(values: npt.NDArray[np.floating], device: str) -> torch.Tensor:
     """
     import torch
 
-    return torch.as_tensor(np.ascontiguousarray(values)).to(device)
+    return torch.tensor(np.ascontiguousarray(values), device=device)

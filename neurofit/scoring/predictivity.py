@@ -19,17 +19,18 @@ from tqdm import tqdm
 from neurofit.assembly.align import align
 from neurofit.assembly.build import average_repetitions, stimulus_index
 from neurofit.assembly.schema import check_assembly, has_repetitions, time_bins_of
-from neurofit.errors import AlignmentError, AssemblyError, ReliabilityError, listed
+from neurofit.errors import AlignmentError, AssemblyError, MappingError, ReliabilityError, listed
 from neurofit.kernel.correlation import pearson
 from neurofit.kernel.held_out import MapSplits
-from neurofit.kernel.reliability import half_means, halve, spearman_brown
+from neurofit.kernel.reliability import halve, spearman_brown
+from neurofit.kernel.trials import half_means_of_all
 from neurofit.mapping.estimators import PLSMapping
 from neurofit.mapping.held_out import Mapping
 from neurofit.mapping.splitters import StimulusShuffleSplit
 from neurofit.scoring.ceiling import internal_consistency
 from neurofit.scoring.formulas import Formula, formula_named
 from neurofit.scoring.score import Terms, assemble_score
-from neurofit.vocabulary import NEUROID_ID, PRESENTATION, STIMULUS_ID
+from neurofit.vocabulary import BASIS, NEUROID_ID, PER_BIN, PRESENTATION, STIMULUS_ID
 
 TEMPORAL_MAPPINGS = ("per-bin", "fixed")
 
@@ -113,6 +114,7 @@ def predictivity(
     chosen, mapping, splitter = formula_named(formula), mapping or PLSMapping(), splitter or StimulusShuffleSplit()
     if temporal not in TEMPORAL_MAPPINGS:
         raise AlignmentError("a temporal mapping is 'per-bin' or 'fixed'", f"got '{temporal}'", "choose one of them")
+    _check_basis(source, temporal, mapping)
     source, mean = _aligned(source, target)
     _check_variance(mean)
     problem = _pose(source, mean, target, chosen, mapping, splitter, n_halvings, random_state, stratify)
@@ -148,6 +150,23 @@ def _aligned(source: xr.DataArray, target: xr.DataArray) -> tuple[xr.DataArray, 
             "bring one to the other's with neurofit.rebin",
         )
     return align(average_repetitions(source), average_repetitions(target))
+
+
+def _check_basis(source: xr.DataArray, temporal: str, mapping: Mapping) -> None:
+    """Raise if activations were reduced to what this mapping cannot use; see `ModelSubject.record_many`."""
+    basis = source.attrs.get(BASIS)
+    if basis is not None and getattr(mapping, "scale", False):
+        raise MappingError(
+            "a mapping that scales its features sees the units themselves",
+            f"these are other features with the same inner products (basis '{basis}')",
+            "record with the basis 'units', or do not scale",
+        )
+    if basis == PER_BIN and temporal == "fixed":
+        raise MappingError(
+            "a mapping that is fixed in time sees the same features in every bin",
+            "these differ from bin to bin (basis 'per-bin')",
+            "record with the basis 'shared' or 'units', or map per bin",
+        )
 
 
 def _check_variance(mean: xr.DataArray) -> None:
@@ -277,7 +296,8 @@ def _half_targets(problem: _Problem, bins: Sequence[int]) -> np.ndarray:
     """Return the half-trial means (2 H, T, n, q), the two halves of a halving next to each other."""
     n, q = problem.Y.shape[1:]
     halves = np.empty((2 * len(problem.halvings), len(bins), n, q))
-    for h, first in enumerate(problem.halvings):
+    if len(halves):
+        masks = np.stack(problem.halvings)
         for i, t in enumerate(bins):
-            halves[2 * h : 2 * h + 2, i] = half_means(problem.trials[t], problem.stimulus, n, first)
+            halves[:, i] = half_means_of_all(problem.trials[t], problem.stimulus, n, masks).reshape(-1, n, q)
     return halves

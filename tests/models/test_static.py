@@ -2,7 +2,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -164,6 +164,7 @@ def test_a_record_says_everything_that_decides_the_time_course():
     }
 
 
+@settings(deadline=None)
 @given(weights=st.lists(st.integers(1, 50), min_size=1, max_size=20), steps=st.integers(0, 200))
 def test_runs_are_within_a_step_of_their_share(weights, steps):
     bounds = run_bounds(weights, steps)

@@ -252,3 +252,34 @@ def test_brain_scores_formula_works_on_aggregates(latents, recording):
     np.testing.assert_allclose(table["corrected"], correct("brain-score", table["raw"].to_numpy(), ceiling.values))
     assert (table["low"] <= table["corrected"]).all()
     assert (table["corrected"] <= table["high"]).all()
+
+
+def test_bins_with_the_same_source_share_its_fits_and_score_as_on_their_own(latents, recording):
+    source = features(latents)
+    source.values[:, :, 2] += np.random.default_rng(3).standard_normal((120, 6))
+    together = score(source, recording)
+    for t in range(3):
+        alone = score(source.isel(time_bin=[t]), recording.isel(time_bin=[t]))
+        for name in ("predictivity", "internal_consistency", "mapping_consistency", "predictivity_corrected"):
+            np.testing.assert_allclose(together[name].isel(time_bin=[t]), alone[name], rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("temporal", ["per-bin", "fixed"])
+def test_single_precision_changes_little(latents, recording, temporal):
+    exact = score(features(latents), recording, temporal=temporal)
+    single = score(features(latents), recording, temporal=temporal, mapping=PLSMapping(4, precision="float32"))
+    np.testing.assert_allclose(single["predictivity"], exact["predictivity"], rtol=0, atol=5e-5)
+    assert "float32" in single.attrs["mapping"]
+
+
+@pytest.mark.parametrize(
+    ("basis", "options", "message"),
+    [
+        ("per-bin", {"temporal": "fixed"}, "the same features in every bin"),
+        ("per-bin", {"mapping": PLSMapping(4, scale=True)}, "sees the units themselves"),
+        ("shared", {"mapping": PLSMapping(4, scale=True)}, "sees the units themselves"),
+    ],
+)
+def test_features_of_another_basis_are_refused_where_they_would_be_wrong(latents, recording, basis, options, message):
+    with pytest.raises(MappingError, match=message):
+        score(features(latents).assign_attrs(basis=basis), recording, **options)
