@@ -27,8 +27,11 @@ if TYPE_CHECKING:
     from neurofit.data.stimuli import stimuli_from_folder as stimuli_from_folder
     from neurofit.errors import NeurofitError as NeurofitError
     from neurofit.mapping.estimators import PLSMapping as PLSMapping
+    from neurofit.mapping.estimators import RidgeMapping as RidgeMapping
     from neurofit.mapping.splitters import StimulusShuffleSplit as StimulusShuffleSplit
+    from neurofit.models.execution import Execution as Execution
     from neurofit.models.preprocessing import Preprocessing as Preprocessing
+    from neurofit.models.repeated import RepeatedNetwork as RepeatedNetwork
     from neurofit.report.figures import plot_time_course as plot_time_course
     from neurofit.report.record import load_record as load_record
     from neurofit.report.record import make_record as make_record
@@ -41,11 +44,15 @@ if TYPE_CHECKING:
     from neurofit.scoring.score import check_score as check_score
     from neurofit.scoring.summary import headline as headline
     from neurofit.scoring.summary import summarise as summarise
+    from neurofit.subjects.features import FeatureOptions as FeatureOptions
     from neurofit.subjects.library import list_subjects as list_subjects
     from neurofit.subjects.library import load_subject as load_subject
     from neurofit.subjects.model_subject import ModelSubject as ModelSubject
     from neurofit.subjects.model_subject import check_model as check_model
+    from neurofit.subjects.static import static_subject as static_subject
     from neurofit.subjects.subject import RecordedSubject as RecordedSubject
+    from neurofit.subjects.third_party import timm_subject as timm_subject
+    from neurofit.subjects.third_party import torchvision_subject as torchvision_subject
     from neurofit.subjects.viewing import Viewing as Viewing
 
 # Public name -> module; a test holds this table and the imports above against each other.
@@ -66,8 +73,11 @@ _MODULES = {
     "stimuli_from_folder": "data.stimuli",
     "NeurofitError": "errors",
     "PLSMapping": "mapping.estimators",
+    "RidgeMapping": "mapping.estimators",
     "StimulusShuffleSplit": "mapping.splitters",
+    "Execution": "models.execution",
     "Preprocessing": "models.preprocessing",
+    "RepeatedNetwork": "models.repeated",
     "plot_time_course": "report.figures",
     "load_record": "report.record",
     "make_record": "report.record",
@@ -80,11 +90,15 @@ _MODULES = {
     "check_score": "scoring.score",
     "headline": "scoring.summary",
     "summarise": "scoring.summary",
+    "FeatureOptions": "subjects.features",
     "list_subjects": "subjects.library",
     "load_subject": "subjects.library",
     "ModelSubject": "subjects.model_subject",
     "check_model": "subjects.model_subject",
+    "static_subject": "subjects.static",
     "RecordedSubject": "subjects.subject",
+    "timm_subject": "subjects.third_party",
+    "torchvision_subject": "subjects.third_party",
     "Viewing": "subjects.viewing",
 }
 
