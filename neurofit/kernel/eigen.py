@@ -15,7 +15,7 @@ from neurofit.kernel.arrays import Array, Precision, at_least, like, namespace, 
 
 #: Relative residual |G c - lambda c| / lambda at which c is accepted. PLS is exact for the c that it gets, so that
 #: predictions err by about as much as c deviates from the eigenvector, or less.
-TOLERANCES: dict[Precision, float] = {"float64": 1e-11, "float32": 1e-5}
+TOLERANCES: dict[Precision, float] = {"float64": 1e-10, "float32": 1e-5}
 #: Up to this size LAPACK's full decomposition is faster than the iteration.
 DIRECT_SIZE = 24
 #: Vectors that are followed from one call to the next.
@@ -50,8 +50,8 @@ class DominantEigenvectors:
         B, the number of matrices.
     size : int
         q, rows of each matrix.
-    tolerance : float
-        Accepted relative residual. With eigenvalues l1 > l2 the vector is off by at most tolerance * l1 / (l1 - l2).
+    tolerance : float, optional
+        Accepted relative residual, no less than `TOLERANCES` has for the precision. With eigenvalues l1 > l2 the vector is off by at most tolerance * l1 / (l1 - l2).
 
     Attributes
     ----------
@@ -87,7 +87,7 @@ class DominantEigenvectors:
         xp = namespace(G)
         if self._direct:
             return xp.linalg.eigh(G)[1][:, :, -1]
-        tolerance = TOLERANCES[precision_of(G)] if self.tolerance is None else self.tolerance
+        tolerance = max(TOLERANCES[precision_of(G)], self.tolerance or 0.0)
         self._copy(G)
         block, residuals, values = _rayleigh_ritz(G, self._start(G, hint))
         last = math.inf

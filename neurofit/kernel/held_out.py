@@ -36,6 +36,9 @@ MapSplits = Callable[..., Iterable[Any]]
 Correlations = npt.NDArray[np.float64]
 #: Covariances of training sets of all splits are kept up to this size, otherwise formed anew for each part.
 KEPT_BYTES = 2**30
+#: To which eigenvectors of half-trial refits are found, since their r only divides another and comes from random
+#: halves; it changes r by some 1e-7 (docs/speed.md) and saves a fifth of the time.
+REFIT_TOLERANCE = 1e-7
 
 
 class HeldOut(NamedTuple):
@@ -129,7 +132,7 @@ class HeldOutFits:
         MappingError
             If Y is not finite, or not of n images.
         """
-        (r,), kept = self._all((Y,), with_targets)
+        (r,), kept = self._all((Y,), with_targets, None)
         return HeldOut(r, kept)
 
     def correlate_halves(self, first: Any, second: Any) -> HeldOutHalves:
@@ -145,11 +148,11 @@ class HeldOutFits:
         MappingError
             As `correlate`.
         """
-        (mapping, responses), _ = self._all((first, second), with_each_other)
+        (mapping, responses), _ = self._all((first, second), with_each_other, REFIT_TOLERANCE)
         return HeldOutHalves(mapping, responses)
 
     def _all(
-        self, arrays: tuple[Any, ...], compare: Callable[..., tuple[Array, ...]]
+        self, arrays: tuple[Any, ...], compare: Callable[..., tuple[Array, ...]], tolerance: float | None
     ) -> tuple[list[Correlations], npt.NDArray[np.int64]]:
         n = self.source.values.shape[0]
         sides = [check_targets(array, n) for array in arrays]
@@ -157,23 +160,34 @@ class HeldOutFits:
         found = [np.full((len(self.splits), n_sets, self.n_groups, q), np.nan) for _ in arrays]
         kept = np.zeros((len(self.splits), n_sets), np.int64)
         itemsize = self.source.features.itemsize
+        xp = namespace(*sides)
         for members in chunks(n_sets, q, max(self.source.features.shape[1], 1), itemsize, len(sides)):
             part = slice(members.start, members.stop)
-            sets = [_Sets.of(self.source, side[part], self._layout, self._map) for side in sides]
-            work = partial(self._split, sets, compare)
+            Y = sides[0][part] if len(sides) == 1 else xp.concat([side[part] for side in sides])
+            sets = _Sets.of(self.source, Y, self._layout, self._map)
+            work = partial(self._split, sets, len(sides), compare, tolerance)
             for s, (correlations, components) in enumerate(self._map(work, range(len(self.splits)))):
                 for one, into in zip(correlations, found, strict=True):
                     into[s, part] = one
                 kept[s, part] = components
                 if self._advance is not None:
-                    self._advance(len(members) * len(sides))
+                    self._advance(Y.shape[0])
         return found, kept
 
-    def _split(self, sets: list[_Sets], compare: Callable[..., tuple[Array, ...]], s: int) -> tuple[Any, Any]:
-        """Return correlations (b, G, q) and components (b,) of one split."""
+    def _split(
+        self,
+        sets: _Sets,
+        n_sides: int,
+        compare: Callable[..., tuple[Array, ...]],
+        tolerance: float | None,
+        s: int,
+    ) -> tuple[list[Correlations], npt.NDArray[np.int64]]:
+        """Return correlations (b, G, q) and components (b,) of one split; sides lie one after the other."""
         training = self._statistics(s)
-        scored = [self._predicted(part, s) if training is None else self._score(training, part, s) for part in sets]
-        return [to_numpy(r) for r in compare(*scored)], to_numpy(scored[0].kept)
+        scored = self._predicted(sets, s) if training is None else self._score(training, sets, s, tolerance)
+        b = scored.kept.shape[0] // n_sides
+        sides = [scored.part(slice(i * b, (i + 1) * b)) for i in range(n_sides)]
+        return [to_numpy(r) for r in compare(*sides)], to_numpy(sides[0].kept)
 
     def _statistics(self, s: int) -> TrainingFeatures | None:
         if s in self._training:
@@ -184,7 +198,7 @@ class HeldOutFits:
             self._training[s] = training
         return training
 
-    def _score(self, training: TrainingFeatures, sets: _Sets, s: int) -> Scored:
+    def _score(self, training: TrainingFeatures, sets: _Sets, s: int, tolerance: float | None) -> Scored:
         """Fit a split, and score its test images."""
         layout, test, removed = self._layout, self.splits[s][1], None
         if layout.is_partition:
@@ -201,7 +215,7 @@ class HeldOutFits:
         if self.source.scale:
             deviation = _deviation(squares, len(training.train))
             cross /= deviation[:, :, None]
-        found = components_of(training, sets.targets, members, cross, self.n_components, deviation)
+        found = components_of(training, sets.targets, members, cross, self.n_components, deviation, tolerance)
         loadings = found.loadings if deviation is None else found.loadings * deviation[:, None]
         features = training.standardised(features)
         n_sets, k, r = found.rotations.shape

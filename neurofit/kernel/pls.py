@@ -238,6 +238,7 @@ def components_of(
     cross: Array,
     n_components: int,
     deviation: Array | None = None,
+    tolerance: float | None = None,
 ) -> Components:
     """Extract components from the cross-products (b, q, r) of a training set.
 
@@ -247,6 +248,8 @@ def components_of(
         See `TrainingFeatures.cross` and `extract_components`.
     deviation : array (b, q), optional
         By which targets were divided.
+    tolerance : float, optional
+        Of the eigenvectors; see `kernel.eigen.TOLERANCES`.
     """
     xp = namespace(cross)
     squares = targets.squares[members.start : members.stop]
@@ -260,6 +263,7 @@ def components_of(
         n=targets.values.shape[1],
         feature_norm=float(xp.sum(variances)) ** 0.5,
         target_norms=xp.astype(xp.sqrt(xp.sum(squares, axis=1)), cross.dtype, copy=False),
+        tolerance=tolerance,
     )
 
 

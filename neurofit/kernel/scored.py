@@ -5,7 +5,7 @@ Letters: b target sets, G groups of test images, q neuroids, k components.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from neurofit.kernel.arrays import Array, at_least, namespace
@@ -54,6 +54,10 @@ class Scored:
         scores = scores - centre
         tested, spread = _spread(tested, offset)
         return cls(scores, loadings, tested, _predicted_spread(scores, loadings, level, offset), spread, kept)
+
+    def part(self, sets: slice) -> Scored:
+        """Return some of the target sets."""
+        return Scored(*(getattr(self, each.name)[sets] for each in fields(self)))
 
 
 def with_targets(scored: Scored) -> tuple[Array]:

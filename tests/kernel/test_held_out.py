@@ -77,12 +77,13 @@ def test_both_precisions_of_both_kinds_of_array(kind, precision, splits, scale):
     expected, predictions = reference(X, Y, splits(120), 10, scale)
     fits = HeldOutFits(SharedSource.of(kind(X), scale, precision=precision), splits(120), 10)
     tolerance = 1e-8 if precision == "float64" else SINGLE
+    of_refits = 1e-6 if precision == "float64" else SINGLE
     found = fits.correlate(kind(Y))
     assert isinstance(found.r, np.ndarray) and found.r.dtype == np.float64
     np.testing.assert_allclose(found.r[:, :, 0], expected, rtol=0, atol=tolerance)
     halves = fits.correlate_halves(kind(Y[:2]), kind(Y[1:]))
     between = np.stack([pearson(one[:2], one[1:], axis=1) for one in predictions])
-    np.testing.assert_allclose(halves.mapping[:, :, 0], between, rtol=0, atol=tolerance)
+    np.testing.assert_allclose(halves.mapping[:, :, 0], between, rtol=0, atol=of_refits)
     tested = np.stack([pearson(Y[:2, test], Y[1:, test], axis=1) for _, test in splits(120)])
     np.testing.assert_allclose(halves.responses[:, :, 0], tested, rtol=0, atol=tolerance)
 
