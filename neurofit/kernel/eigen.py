@@ -51,7 +51,8 @@ class DominantEigenvectors:
     size : int
         q, rows of each matrix.
     tolerance : float, optional
-        Accepted relative residual, no less than `TOLERANCES` has for the precision. With eigenvalues l1 > l2 the vector is off by at most tolerance * l1 / (l1 - l2).
+        Accepted relative residual, no less than `TOLERANCES` has for the precision. With eigenvalues l1 > l2 the
+        vector is off by at most tolerance * l1 / (l1 - l2).
 
     Attributes
     ----------
