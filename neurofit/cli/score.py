@@ -59,6 +59,7 @@ def score(
     ] = "float32",
     channels_last: Annotated[bool, typer.Option("--channels-last", help="Channels next to each other.")] = False,
     compiled: Annotated[bool, typer.Option("--compile", help="Compile the network; slow to start.")] = False,
+    mapping_device: Annotated[str, typer.Option(help="Where PLS is computed: cpu, or cuda.")] = "cpu",
     features: Annotated[
         Literal["auto", "raw", "dual", "projected"],
         typer.Option(help="Wide layers: exact by their inner products (dual), projected, or as they are (raw)."),
@@ -94,7 +95,9 @@ def score(
     from neurofit.scoring.summary import summarise
     from neurofit.subjects.features import FeatureOptions
     from neurofit.subjects.library import committed_layer, load_subject
+    from neurofit.subjects.model_subject import choose_device
 
+    place = str(choose_device(mapping_device))
     options = FeatureOptions(features, size_in_bytes(memory), scratch)
     with output.of_others():
         subject = load_subject(
@@ -109,7 +112,7 @@ def score(
     manifest = load_manifest(chosen.dataset)
     output.say(f"{subject.name}, layer {layer}, on {chosen.region} of {manifest.title}")
     with output.of_others():
-        result = run(chosen, subject, layer=layer, data=data, progress=True)
+        result = run(chosen, subject, layer=layer, data=data, mapping_device=place, progress=True)
     table = summarise(result, chosen.aggregation)
     record = make_record(result, chosen, manifest, subject.describe())
     _say_what(output, result, chosen)

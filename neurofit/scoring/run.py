@@ -10,6 +10,8 @@ import xarray as xr
 from neurofit.assembly.build import select_region
 from neurofit.assembly.time_bins import rebin
 from neurofit.data.datasets import load_dataset, load_stimuli
+from neurofit.errors import ConfigurationError
+from neurofit.mapping.estimators import PLSMapping, RidgeMapping
 from neurofit.scoring.benchmark import Benchmark
 from neurofit.scoring.predictivity import predictivity
 from neurofit.subjects.subject import Subject
@@ -26,6 +28,7 @@ def run(
     layer: str,
     data: str | Path | None = None,
     n_jobs: int | None = None,
+    mapping_device: str = "cpu",
     progress: bool = False,
 ) -> xr.Dataset:
     """Record a subject on a benchmark's stimuli and score it against the benchmark's recording.
@@ -41,6 +44,8 @@ def run(
         Folder of fetched datasets; the user's data folder by default.
     n_jobs : int, optional
         Threads of the mapping; all cores by default.
+    mapping_device : str
+        Where PLS is computed: 'cpu', or a device of torch's such as 'cuda'.
     progress : bool
         Whether to draw bars on standard error.
 
@@ -73,7 +78,7 @@ def run(
     score = predictivity(
         source,
         recording,
-        mapping=mapping.estimator(),
+        mapping=_placed(mapping.estimator(), mapping_device),
         splitter=benchmark.splits.splitter(),
         temporal=mapping.temporal,
         formula=correction.formula,
@@ -98,3 +103,14 @@ def run(
         **{f"source_{name}": source.attrs[name] for name in SOURCE_ATTRS if name in source.attrs},
         **{f"seconds_{stage}": round(value, 3) for stage, value in seconds.items()},
     )
+
+
+def _placed(mapping: PLSMapping | RidgeMapping, device: str) -> PLSMapping | RidgeMapping:
+    """Return the mapping, computed on a device."""
+    if device == "cpu":
+        return mapping
+    if not isinstance(mapping, PLSMapping):
+        raise ConfigurationError(
+            "a mapping on another device than the CPU is PLS", f"{mapping!r} was to be on '{device}'", "leave it out"
+        )
+    return mapping.set_params(device=device)

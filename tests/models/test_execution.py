@@ -43,6 +43,7 @@ def test_bfloat16_keeps_three_digits_or_so():
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's compiler uses what torch deprecates
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
 def test_compiled_nodes_compute_the_same():
     assert worst(activations(Execution(compiled=True), steps=4), activations(Execution(), steps=4)) < 1e-3

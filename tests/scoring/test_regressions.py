@@ -54,6 +54,8 @@ def test_pls_is_the_default(with_mapping):
     [
         ('kind = "ridge"\nn_components = 25\n', "mapping.n_components is not for kind 'ridge'"),
         ('kind = "ridge"\nscale = true\n', "mapping.scale is not for kind 'ridge'"),
+        ('kind = "ridge"\nprecision = "float32"\n', "mapping.precision is not for kind 'ridge'"),
+        ('kind = "pls"\nprecision = "float16"\n', "precision"),
         ('kind = "ridge"\nalphas = []\n', "mapping.alphas is empty"),
         ('kind = "ridge"\nalphas = [1.0, 0.0]\n', "mapping.alphas #2 is 0.0, which is not positive"),
         ('kind = "pls"\nalphas = [1.0]\nrelative_alphas = true\n', "2 problems: .*alphas is not for kind 'pls'"),
