@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from neurofit.models.execution import Execution
     from neurofit.report.record import RunRecord
     from neurofit.scoring.benchmark import Benchmark
+    from neurofit.subjects.features import FeatureOptions
+    from neurofit.subjects.model_subject import ModelSubject
 
 EXAMPLES = (
     "Examples: neurofit score --model rgc --region IT   |   "
@@ -62,7 +64,9 @@ def score(
     mapping_device: Annotated[str, typer.Option(help="Where PLS is computed: cpu, or cuda.")] = "cpu",
     features: Annotated[
         Literal["auto", "raw", "dual", "projected"],
-        typer.Option(help="Wide layers: exact by their inner products (dual), projected, or as they are (raw)."),
+        typer.Option(
+            help="Wide layers: exact by inner products (dual), projected, or as they are (raw); auto: what fits."
+        ),
     ] = "auto",
     memory: Annotated[str, typer.Option(help="What features may use at most, such as 8GiB or 500MB.")] = "8GiB",
     scratch: Annotated[
@@ -86,32 +90,31 @@ def score(
         formula=formula,
         n_halvings=halvings,
     )
-    folder = _writable(out)
-
     from neurofit.files.manifest import load_manifest
     from neurofit.report.figures import plot_time_course, save_figure
     from neurofit.report.record import make_record
     from neurofit.scoring.run import run
     from neurofit.scoring.summary import summarise
-    from neurofit.subjects.features import FeatureOptions
     from neurofit.subjects.library import committed_layer, load_subject
     from neurofit.subjects.model_subject import choose_device
+    from neurofit.subjects.user_code import running_user_code
 
     place = str(choose_device(mapping_device))
-    options = FeatureOptions(features, size_in_bytes(memory), scratch)
     with output.of_others():
         subject = load_subject(
             model,
             device=device,
             batch=batch,
-            features=options,
+            features=_features(features, memory, scratch),
             announce=output.say,
             execution=_execution(precision, channels_last, compiled),
         )
     layer = layer or committed_layer(subject, chosen.region)
+    _check_layer(layer, subject)
+    folder = _writable(out)
     manifest = load_manifest(chosen.dataset)
     output.say(f"{subject.name}, layer {layer}, on {chosen.region} of {manifest.title}")
-    with output.of_others():
+    with output.of_others(), running_user_code(model):
         result = run(chosen, subject, layer=layer, data=data, mapping_device=place, progress=True)
     table = summarise(result, chosen.aggregation)
     record = make_record(result, chosen, manifest, subject.describe())
@@ -126,6 +129,21 @@ def score(
     for what, path in written.items():
         output.say(f"{what}: {path}")
     output.emit({**record.as_dict(), "written": {k: str(v) for k, v in written.items()}})
+
+
+def _features(choice: Any, memory: str, scratch: Path | None) -> FeatureOptions | None:
+    """Return how features may be kept; None is as the model has it."""
+    from neurofit.subjects.features import FeatureOptions
+
+    chosen = FeatureOptions(choice, size_in_bytes(memory), scratch)
+    return None if chosen == FeatureOptions() else chosen
+
+
+def _check_layer(layer: str, subject: ModelSubject) -> None:
+    from neurofit.errors import UnknownNameError
+
+    if layer not in subject.layers:  # a benchmark's data take a while to load
+        raise UnknownNameError("layer", layer, subject.layers)
 
 
 def _execution(precision: Any, channels_last: bool, compiled: bool) -> Execution | None:

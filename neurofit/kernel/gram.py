@@ -235,12 +235,15 @@ class _Located(NamedTuple):
 
 
 def _located(values: Array, member: int) -> _Located:
-    """Centre targets (n, q), twice, since the mean of a large offset is itself rounded."""
+    """Centre targets (n, q), twice where it matters, since the mean of a large offset is itself rounded."""
     xp = namespace(values)
     location = Location.of(values, "targets", member)
     centred = location.centred(values)
     shift = xp.mean(centred, axis=0)
-    centred -= shift
+    if float(xp.max(xp.abs(shift))) > CONSTANT:
+        centred -= shift
+    else:
+        shift = xp.zeros_like(shift)
     return _Located(location, centred, shift, xp.einsum("nq,nq->q", centred, centred))
 
 

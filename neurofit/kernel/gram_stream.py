@@ -136,9 +136,12 @@ class GramStream:
     @property
     def silent(self) -> npt.NDArray[np.bool_]:
         """Whether the features are the same for all images (T,), up to the rounding of a network."""
+        return np.array([self._is_silent(t) for t in range(self.n_bins)])
+
+    def _is_silent(self, t: int) -> bool:
+        low, high = self._low[t], self._high[t]
         with np.errstate(over="ignore"):
-            magnitude = np.maximum(np.abs(self._low), np.abs(self._high))
-            return np.asarray((self._high - self._low <= SILENT * magnitude).all(axis=1))
+            return bool((high - low <= SILENT * np.maximum(np.abs(low), np.abs(high))).all())
 
     @property
     def first_equal(self) -> list[int]:
@@ -158,7 +161,7 @@ class GramStream:
 
     def features(self, t: int) -> Array:
         """Return few features (n, at most n - 1) with the inner products of the p centred ones of bin t."""
-        if self.silent[t]:
+        if self._is_silent(t):
             return np.empty((self.n, 0))
         return self._factored([t])
 
@@ -309,13 +312,16 @@ class _OnDisk:
 
     def read(self, slot: int, start: int, stop: int, block: slice) -> Single:
         rows = np.empty((stop - start, block.stop - block.start), np.float32)
-        self._file.seek(self._offset(slot, start, block))
         left = _bytes(rows)
-        while len(left):
-            got = self._file.readinto(left)
-            if not got:
-                raise self._unusable(f"{len(left)} of {rows.nbytes} bytes did not come back")
-            left = left[got:]
+        try:
+            self._file.seek(self._offset(slot, start, block))
+            while len(left):
+                got = self._file.readinto(left)
+                if not got:
+                    raise self._unusable(f"{len(left)} of {rows.nbytes} bytes did not come back")
+                left = left[got:]
+        except OSError as error:
+            raise self._unusable(str(error)) from error
         return rows
 
     def close(self) -> None:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
-from neurofit.errors import ConfigurationError
+from neurofit.errors import ConfigurationError, UnknownNameError
 from neurofit.kernel.gram_stream import BLOCK_BYTES, KEPT_BYTES, scratch_bytes
 
 Route = Literal["raw", "dual", "projected"]
@@ -26,6 +26,8 @@ AVERAGED_COPIES, MAPPED_COPIES = 5, 3
 MAPPING_COPIES = 5
 #: Copies of the network's activations of a batch: on the device, as an array, one bin of it averaged.
 BATCH_COPIES = 3
+#: Numbers in float32 that a stream keeps of every unit in every bin: least and largest activation.
+EXTREMES = 2
 #: n x n numbers in float64 at once while a Gram matrix is formed and factored, and blocks of features beside it.
 GRAM_COPIES, BLOCK_COPIES = 2, 2
 
@@ -50,6 +52,11 @@ class Demand:
         Units above which a layer is not kept as it is, and to which it is projected.
     batch_bytes : int
         Activations of one batch.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such basis.
     """
 
     n: int
@@ -58,6 +65,10 @@ class Demand:
     basis: Basis
     max_features: int
     batch_bytes: int = 0
+
+    def __post_init__(self) -> None:
+        if self.basis not in get_args(Basis):
+            raise UnknownNameError("basis of features", self.basis, get_args(Basis))
 
 
 @dataclass(frozen=True)
@@ -81,6 +92,8 @@ class FeaturePlan:
         Predicted scratch space at most; bins in which nothing changed need none.
     flops : float
         Floating-point operations of the reduction at most.
+    kept_bytes : int
+        Memory of activations that stay until all layers of a pass are recorded, where that takes no disk.
     """
 
     route: Route
@@ -91,6 +104,7 @@ class FeaturePlan:
     result_bytes: int
     disk_bytes: int
     flops: float
+    kept_bytes: int = 0
 
     def sentence(self) -> str:
         """Return the plan in words."""
@@ -162,7 +176,7 @@ def plan_layers(
     plans: dict[str, FeaturePlan] = {}
     for layer in sorted(demands, key=lambda name: demands[name].p):
         plan = plan_features(demands[layer], wanted, memory_bytes=memory_bytes, disk_bytes=disk_bytes)
-        memory_bytes -= plan.result_bytes
+        memory_bytes -= plan.result_bytes + plan.kept_bytes
         disk_bytes = None if disk_bytes is None else disk_bytes - plan.disk_bytes
         plans[layer] = plan
     return {layer: plans[layer] for layer in demands}
@@ -176,26 +190,26 @@ def size_text(size: float) -> str:
 def _planned(demand: Demand, route: Route) -> FeaturePlan:
     n, p, T = demand.n, demand.p, demand.n_bins
     samples = n * T if demand.basis == "shared" else n
-    working, disk, flops = demand.batch_bytes * BATCH_COPIES, 0, 0.0
+    working, disk, kept, flops = demand.batch_bytes * BATCH_COPIES, 0, 0, 0.0
     if route == "raw":
         columns = p
     elif route == "projected":
         columns = min(p, demand.max_features)
         flops = 2.0 * n * T * p**0.5 * columns
     else:
-        columns = min(p, samples - 1)
+        columns = min(p, max(samples - 1, 1))  # one image: a column of zeros
         stored = scratch_bytes(n, p, T)
-        disk = 0 if stored <= KEPT_BYTES else stored
+        disk, kept = (0, stored) if stored <= KEPT_BYTES else (stored, 0)
         block = max(BLOCK_BYTES, 8 * samples) * BLOCK_COPIES
         factored = 8 * samples**2 * GRAM_COPIES
-        working = (0 if disk else stored) + max(working, block + factored)
+        working = kept + EXTREMES * 4 * p * T + max(working, block + factored)
         flops = float(samples**2 * p * (1 if demand.basis == "shared" else T))
     result = 4 * n * columns * T
     rank = min(columns, samples - 1)
     mapping = 8 * (samples * rank + MAPPING_COPIES * rank**2)
     # what is copied and mapped was collected before
     memory = max(result + working, AVERAGED_COPIES * result, MAPPED_COPIES * result + mapping)
-    return FeaturePlan(route, "", p, columns, memory, result, disk, flops)
+    return FeaturePlan(route, "", p, columns, memory, result, disk, flops, kept)
 
 
 def _obstacle(plan: FeaturePlan, demand: Demand, memory_bytes: int, disk_bytes: int | None) -> str:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from itertools import accumulate, pairwise, takewhile
+from numbers import Integral
 from typing import Literal
 
 from torch import Tensor, nn
@@ -64,7 +65,8 @@ class StaticNetwork(nn.Module):
     UnknownNameError
         If a mode, a submodule, or a layer in `latency` or `sequences` is not known.
     ConfigurationError
-        If a latency is negative, a sequence is not in the nodes' order, or sequences are given in another mode.
+        If a latency is negative or not in whole steps, a sequence is not in the nodes' order, or sequences are given in
+        another mode.
     """
 
     def __init__(
@@ -194,17 +196,17 @@ class StaticNetwork(nn.Module):
         return sequences
 
     def _latencies(self, given: int | Mapping[str, int]) -> dict[str, int]:
-        latencies = dict.fromkeys(self.layers, given) if isinstance(given, int) else dict.fromkeys(self.layers, 0)
-        for layer, steps in {} if isinstance(given, int) else given.items():
-            if layer not in latencies:
+        named = given if isinstance(given, Mapping) else dict.fromkeys(self.layers, given)
+        for layer, steps in named.items():
+            if layer not in self.layers:
                 raise UnknownNameError("layer with a latency", layer, self.layers)
-            latencies[layer] = steps
-        negative = [layer for layer, steps in latencies.items() if steps < 0]
-        if negative:
-            raise ConfigurationError(
-                "a response follows its image", f"the latency of {listed(negative)} is negative", "give steps from 0 on"
-            )
-        return latencies
+            if not isinstance(steps, Integral) or steps < 0:
+                raise ConfigurationError(
+                    "a response follows its image by whole steps",
+                    f"the latency of {layer} is {steps!r}",
+                    "give a number of steps from 0 on",
+                )
+        return {layer: int(named.get(layer, 0)) for layer in self.layers}
 
 
 def run_bounds(weights: Sequence[int], steps: int) -> list[int]:

@@ -109,6 +109,10 @@ def _placed(mapping: PLSMapping | RidgeMapping, device: str) -> PLSMapping | Rid
     """Return the mapping, computed on a device."""
     if device == "cpu":
         return mapping
+    if device.startswith("mps"):
+        raise ConfigurationError(
+            "a mapping sums in float64", "Apple's MPS has no float64", "leave the mapping on the CPU"
+        )
     if not isinstance(mapping, PLSMapping):
         raise ConfigurationError(
             "a mapping on another device than the CPU is PLS", f"{mapping!r} was to be on '{device}'", "leave it out"

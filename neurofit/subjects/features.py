@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
 import numpy as np
 from tqdm import tqdm
 
-from neurofit.errors import ConfigurationError
+from neurofit.errors import ConfigurationError, UnknownNameError
 from neurofit.kernel.gram_stream import GramStream
 from neurofit.kernel.projection import RandomProjection
 from neurofit.kernel.routes import MEMORY_BYTES, Basis, Demand, FeaturePlan, Route, plan_layers
@@ -39,8 +40,10 @@ class FeatureOptions:
 
     Raises
     ------
+    UnknownNameError
+        If there is no such choice.
     ConfigurationError
-        If there is no such folder.
+        If there is no such folder, or nothing can be written to it.
     """
 
     choice: FeatureChoice = "auto"
@@ -48,8 +51,16 @@ class FeatureOptions:
     scratch: Path | None = None
 
     def __post_init__(self) -> None:
-        if self.scratch is not None and not self.scratch.is_dir():
+        if self.choice not in get_args(FeatureChoice):
+            raise UnknownNameError("choice of features", self.choice, get_args(FeatureChoice))
+        if self.scratch is not None and not os.path.isdir(self.scratch):  # noqa: PTH112 - never raises
             raise ConfigurationError("the scratch folder is there", f"{self.scratch} is no folder", "make it")
+        if self.scratch is not None and not os.access(self.scratch, os.W_OK | os.X_OK):
+            raise ConfigurationError(
+                "the scratch folder can be written to",
+                f"{self.scratch} cannot",
+                "change its permissions, or name another",
+            )
 
     def plans(
         self, n: int, units: Mapping[str, int], n_bins: int, basis: Basis, max_features: int, batch_steps: int

@@ -340,7 +340,14 @@ def choose_device(name: str) -> torch.device:
     if not available.get(kind, False):
         present = ", ".join(d for d, there in available.items() if there)
         raise ConfigurationError("the device is present", f"'{name}' is not; here: {present}", "choose one or 'auto'")
-    return torch.device(name)
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ConfigurationError("a device is named as torch names it", f"'{name}' is not", f"use '{kind}'") from error
+    if kind == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        found = f"'{name}' is not; here: {torch.cuda.device_count()} of CUDA, numbered from 0"
+        raise ConfigurationError("the device is present", found, "choose one or 'auto'")
+    return device
 
 
 def check_model(subject: ModelSubject, steps: int = 4) -> ModelSubject:

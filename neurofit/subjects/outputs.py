@@ -61,7 +61,8 @@ def check_outputs(outputs: object, layers: Collection[str], batch: int, steps: i
                 "add it, or name the layers as the network does",
             )
         value = outputs[layer]
-        if not isinstance(value, Tensor) or value.ndim < 3 or tuple(value.shape[:2]) != (batch, steps):
+        fits = isinstance(value, Tensor) and value.ndim >= 3 and tuple(value.shape[:2]) == (batch, steps)
+        if not fits or not value.numel():
             shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
             raise ModelContractError(
                 f"activations are tensors (batch {batch}, steps {steps}, ...)",

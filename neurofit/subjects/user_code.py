@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import sys
+import sysconfig
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +16,7 @@ from types import ModuleType
 from neurofit.errors import ConfigurationError, ModelContractError, NeurofitError, UnknownNameError
 from neurofit.subjects.model_subject import ModelSubject, check_model
 
+PACKAGE, PYTHON = Path(__file__).resolve().parents[1], Path(sysconfig.get_path("stdlib")).resolve()
 MARK = ":"
 """What sets a factory apart from the module or file that it is in; no model of the zoo has it in its name."""
 
@@ -43,11 +46,10 @@ def load_user_subject(name: str) -> ModelSubject:
     ModelContractError
         If the user's code raises an error, or makes something else than a subject that keeps the contract.
     """
-    where, _, attribute = name.rpartition(MARK)
-    path = Path(where) if where.endswith(".py") else None
-    if path is not None and not path.is_file():
+    where, path, attribute = _parsed(name)
+    if path is not None and not os.path.isfile(path):  # noqa: PTH113 - never raises
         raise ConfigurationError("a model's file is there", f"{path} is no file", "check the path in FILE.py:FACTORY")
-    with _importable((path or Path("_")).resolve().parent), _reported(name):
+    with _importable(_folder(path)), _reported(name):
         module = _module(where) if path is None else _module_of_file(path)
         subject = _factory(module, where, attribute)()
         if not isinstance(subject, ModelSubject):
@@ -57,6 +59,38 @@ def load_user_subject(name: str) -> ModelSubject:
                 "wrap the network: neurofit.ModelSubject(network, name=..., layers=..., preprocessing=...)",
             )
         return check_model(subject)
+
+
+@contextmanager
+def running_user_code(name: str) -> Iterator[None]:
+    """Report an error that comes up in a user's own code in one sentence, whatever else is run; others pass.
+
+    Parameters
+    ----------
+    name : str
+        Of a model; one of the zoo has no such code.
+
+    Raises
+    ------
+    ModelContractError
+        If a file in the factory's folder (of a module: the current one) took part in the error.
+    """
+    if not names_user_code(name):
+        yield
+        return
+    with _reported(name, others=False):
+        yield
+
+
+def _parsed(name: str) -> tuple[str, Path | None, str]:
+    """Return module or file, the path if it is a file, and the factory."""
+    where, _, attribute = name.rpartition(MARK)
+    return where, Path(where) if where.endswith(".py") else None, attribute
+
+
+def _folder(path: Path | None) -> Path:
+    """Folder of a user's file; the current one where a module is named."""
+    return (path or Path("_")).resolve().parent
 
 
 def _factory(module: ModuleType, where: str, attribute: str) -> Callable[[], object]:
@@ -74,17 +108,19 @@ def _factory(module: ModuleType, where: str, attribute: str) -> Callable[[], obj
 
 
 def _module(name: str) -> ModuleType:
-    try:
-        return importlib.import_module(name)
-    except (ModuleNotFoundError, ValueError) as error:
-        missing = getattr(error, "name", None)
-        if isinstance(error, ModuleNotFoundError) and not (missing and f"{name}.".startswith(f"{missing}.")):
-            raise  # another one, which the user's module imports
-        raise ConfigurationError(
-            "a model's module can be imported",
-            f"there is no module '{name}' in {Path.cwd()} or among the installed ones",
-            "check MODULE:FACTORY, or name a file: path/to/file.py:FACTORY",
-        ) from error
+    cause = None
+    if name and not name.startswith("."):
+        try:
+            return importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if not (error.name and f"{name}.".startswith(f"{error.name}.")):
+                raise  # another one, which the user's module imports
+            cause = error
+    raise ConfigurationError(
+        "a model's module can be imported",
+        f"there is no module '{name}' in {Path.cwd()} or among the installed ones",
+        "check MODULE:FACTORY, or name a file: path/to/file.py:FACTORY",
+    ) from cause
 
 
 def _module_of_file(path: Path) -> ModuleType:
@@ -114,18 +150,33 @@ def _importable(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _reported(name: str) -> Iterator[None]:
-    """Report an error of the user's code in one sentence that names it and its line."""
+def _reported(name: str, others: bool = True) -> Iterator[None]:
+    """Report an error of the user's code, or of any, in one sentence that names it and its line."""
     try:
         yield
     except NeurofitError:
         raise
-    except Exception as error:
-        frames = traceback.extract_tb(error.__traceback__)
-        place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    except (Exception, SystemExit) as error:  # a script that leaves would end the run as if it had succeeded
+        own, place = _place(error, _folder(_parsed(name)[1]))
+        if not (own or others):
+            raise
         text = " ".join(str(error).split())
         raise ModelContractError(
             "a model's own code runs without an error",
             f"{name} raised {type(error).__name__}{': ' if text else ''}{text}{place}",
             "mend it; Python shows the whole way there if the factory is called without neurofit",
         ) from error
+
+
+def _place(error: BaseException, folder: Path) -> tuple[bool, str]:
+    """Return whether a user's code took part in an error, and where it came up: there, or else outside of neurofit."""
+    frames = [(Path(frame.filename), frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
+    others = [(path, line) for path, line in frames if PACKAGE not in path.parents]
+    own = [
+        (path, line)
+        for path, line in others
+        if folder in path.parents and PYTHON not in path.parents and "site-packages" not in path.parts
+    ]
+    if isinstance(error, SyntaxError) and error.filename:
+        return bool(own), ""  # its text has the line
+    return bool(own), "".join(f" ({path.name}, line {line})" for path, line in (own or others)[-1:])

@@ -3,13 +3,11 @@
 import json
 
 import pytest
-from typer.testing import CliRunner
 
-from neurofit.cli.main import app
 from neurofit.cli.output import size_in_bytes
 from neurofit.errors import ConfigurationError
 
-PIXELS = ("score", "--model", "pixels", "--region", "V4", "--splits", "1", "--components", "3", "--formula", "raw")
+PIXELS = ("score", "--benchmark", "bench.toml", "--data", "data", "--model", "pixels", "--layer", "pixels")
 
 
 @pytest.mark.parametrize(
@@ -25,12 +23,12 @@ def test_what_is_no_size_is_told(text):
         size_in_bytes(text)
 
 
-def test_the_plan_is_said_first_and_recorded(tmp_path):
-    done = CliRunner().invoke(app, [*PIXELS, "--features", "dual", "--out", str(tmp_path), "--json"])
-    assert done.exit_code == 0, done.exception
+def test_the_plan_is_said_first_and_recorded(folder, neurofit):
+    code, out, err = neurofit(*PIXELS, "--features", "dual", "--json")
+    assert code == 0, err
     plan = "features: 3,072 units, exact by the Gram matrix (dual): "
-    assert done.stderr.index(plan) < done.stderr.index("benchmark sim-v4")
-    subject = json.loads(done.stdout)["subject"]
+    assert err.index(plan) < err.index("benchmark colours")
+    subject = json.loads(out)["subject"]
     assert (subject["route"], subject["projected"]) == ("dual", False)
     assert subject["reduction"] == "exact (inner products of 3072 units)"
     assert subject["features"].startswith(plan)
@@ -39,11 +37,16 @@ def test_the_plan_is_said_first_and_recorded(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--memory", "10MiB"], "'raw' features of 3,072 units: it needs .* of 10 MiB memory"),
+        (["--memory", "1MiB"], "'raw' features of 3,072 units: it needs "),
         (["--memory", "lots"], "'lots' is none"),
         (["--scratch", "nowhere"], "nowhere is no folder"),
+        (["--device", "cpu:x"], "'cpu:x' is not"),
+        (["--layer", "pixel"], "'pixel' is not known - use 'pixels'"),
     ],
 )
-def test_what_cannot_be_is_refused(tmp_path, arguments, message):
-    with pytest.raises(ConfigurationError, match=message):
-        CliRunner().invoke(app, [*PIXELS, "--out", str(tmp_path), *arguments], catch_exceptions=False)
+def test_what_cannot_be_is_refused(folder, neurofit, arguments, message):
+    code, _, err = neurofit(*PIXELS, *arguments)
+    assert code == 2
+    assert message in err
+    assert err.count("neurofit: ") == 1
+    assert not list(folder.glob("neurofit-out/*"))

@@ -1,8 +1,12 @@
+import tracemalloc
+
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neurofit.errors import ConfigurationError
+from neurofit.errors import ConfigurationError, UnknownNameError
+from neurofit.kernel import gram_stream, routes
 from neurofit.kernel.routes import Demand, plan_features, plan_layers, size_text
 
 GIB = 2**30
@@ -42,6 +46,15 @@ def test_small_streams_need_no_disk():
     assert plan_features(Demand(100, 20_000, 4, "per-bin", 4096)).disk_bytes == 0
 
 
+def test_one_image_is_a_column_of_zeros():
+    assert plan_features(Demand(1, 20_000, 4, "per-bin", 4096)).columns == 1
+
+
+def test_a_basis_that_there_is_not_is_told():
+    with pytest.raises(UnknownNameError, match="basis of features .* 'per_bin' is not known - use 'per-bin'"):
+        Demand(100, 20_000, 4, "per_bin", 4096)
+
+
 def test_what_does_not_fit_is_planned_anew_and_says_why():
     shared = Demand(3200, 100_352, 26, "shared", 4096)
     plan = plan_features(shared)
@@ -77,6 +90,29 @@ def test_layers_of_one_pass_share_memory_and_disk():
     assert [p.route for p in plans.values()] == ["dual", "projected", "raw"]
     with pytest.raises(ConfigurationError, match="memory"):
         plan_layers({str(i): WIDE for i in range(30)}, "dual", memory_bytes=GIB)
+
+
+def test_activations_in_memory_stay_until_all_layers_are_recorded():
+    small = Demand(100, 600_000, 1, "per-bin", 4096)  # 229 MiB each, less than what goes to disk
+    assert plan_features(small, memory_bytes=GIB).route == "dual"
+    plans = plan_layers({str(i): small for i in range(8)}, memory_bytes=GIB)
+    assert [p.route for p in plans.values()] == ["dual"] * 3 + ["projected"] * 5
+
+
+def test_a_stream_of_many_bins_takes_no_more_than_was_planned(monkeypatch, tmp_path):
+    for module in (gram_stream, routes):
+        monkeypatch.setattr(module, "KEPT_BYTES", 0)
+        monkeypatch.setattr(module, "BLOCK_BYTES", 2**20)
+    n, p, T = 20, 50_000, 40
+    plan = plan_features(Demand(n, p, T, "per-bin", 4096))
+    rows = np.random.default_rng(0).standard_normal((n, p), np.float32)
+    tracemalloc.start()
+    with gram_stream.GramStream(n, p, T, kept_bytes=0, folder=tmp_path) as stream:
+        stream.add([rows] * T)
+        stream.features(0)
+        peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.1 * plan.memory_bytes
 
 
 @settings(max_examples=200, deadline=None)

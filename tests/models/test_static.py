@@ -131,7 +131,8 @@ def test_a_sequence_must_go_from_input_to_output(image):
     ("options", "error", "message"),
     [
         ({"mode": "twice"}, UnknownNameError, "mode of a static network .* 'twice' is not known"),
-        ({"mode": "once", "latency": -1}, ConfigurationError, "latency of a, b, c is negative"),
+        ({"mode": "once", "latency": -1}, ConfigurationError, "the latency of a is -1 - give a number of steps"),
+        ({"mode": "once", "latency": {"b": 70.5}}, ConfigurationError, "the latency of b is 70.5"),
         ({"mode": "once", "latency": {"d": 1}}, UnknownNameError, "layer with a latency .* 'd' is not known"),
         ({"mode": "once", "sequences": {"x": ("a",)}}, ConfigurationError, "the mode is 'once'"),
         ({"mode": "graded", "sequences": {"x": ("d",)}}, UnknownNameError, "layer of the sequence 'x' .* 'd' is not"),

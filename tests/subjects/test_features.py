@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from neurofit.assembly.time_bins import make_time_bins, rebin
 from neurofit.data.stimuli import StimulusSet
-from neurofit.errors import AssemblyError, ConfigurationError, MappingError
+from neurofit.errors import AssemblyError, ConfigurationError, MappingError, UnknownNameError
 from neurofit.kernel import gram_stream, routes
 from neurofit.scoring.predictivity import predictivity
 from neurofit.subjects.features import FeatureOptions, binned, collector
@@ -114,7 +116,7 @@ def test_batches_change_nothing_beyond_the_networks_rounding(stimuli):
     np.testing.assert_allclose(one, other, atol=1e-4 * one.max())
 
 
-def test_what_does_not_fit_is_refused_before_anything_is_shown(stimuli, tmp_path):
+def test_what_does_not_fit_is_refused_before_anything_is_shown(stimuli, tmp_path, monkeypatch):
     subject = load_subject("rgc_untrained", max_features=50, features=FeatureOptions("dual", 2**20))
     with pytest.raises(ConfigurationError, match=r"'dual' features of 1,024 units: it needs .* of 1 MiB memory"):
         subject.record(stimuli, layer="conv3", basis="per-bin", **SHOWN)
@@ -123,6 +125,26 @@ def test_what_does_not_fit_is_refused_before_anything_is_shown(stimuli, tmp_path
         subject.record(stimuli, layer="conv3", **SHOWN)
     with pytest.raises(ConfigurationError, match="the scratch folder is there - .*nowhere is no folder"):
         FeatureOptions(scratch=tmp_path / "nowhere")
+    with pytest.raises(ConfigurationError, match="the scratch folder is there - n{300} is no folder"):
+        FeatureOptions(scratch=Path("n" * 300))
+    monkeypatch.setattr("os.access", lambda *_: False)
+    with pytest.raises(ConfigurationError, match="the scratch folder can be written to - .* cannot"):
+        FeatureOptions(scratch=tmp_path)
+
+
+def test_words_that_are_none_are_told(stimuli):
+    with pytest.raises(UnknownNameError, match="choice of features .* 'dul' is not known - use 'dual'"):
+        FeatureOptions("dul")
+    with pytest.raises(UnknownNameError, match="basis of features .* 'per_bin' is not known - use 'per-bin'"):
+        load_subject("rgc_untrained").record(stimuli, layer="conv3", basis="per_bin", **SHOWN)
+
+
+def test_one_image_has_the_inner_product_of_a_centred_one(stimuli):
+    one = StimulusSet("one", stimuli.table.iloc[:1], Images())
+    exact = load_subject("rgc_untrained", max_features=50).record(one, layer="conv3", basis="per-bin", **SHOWN)
+    assert exact.attrs["route"] == "dual"
+    assert exact.shape == (1, 1, 6)
+    assert (exact.values == 0).all()
 
 
 def test_an_interrupted_recording_leaves_nothing_behind(stimuli, tmp_path, on_disk):

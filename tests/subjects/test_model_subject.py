@@ -117,6 +117,7 @@ BROKEN = {
     "another layer": (lambda f, n: {"other": steps(f)}, "returned other without 'sum'"),
     "no time": (lambda f, n: {"sum": f[0].mean((2, 3))}, r"steps 4, ...\) - 'sum' of mine is \(3, 3\)"),
     "time first": (lambda f, n: {"sum": steps(f).swapaxes(0, 1)}, "stack the steps on axis 1"),
+    "no units": (lambda f, n: {"sum": steps(f)[..., :0]}, r"'sum' of mine is \(3, 4, 0\)"),
     "NaN": (lambda f, n: {"sum": steps(f) * float("nan")}, "finite floating-point numbers"),
     "memory": (lambda f, n: {"sum": steps(f) + n}, "remembers nothing between two calls"),
     "batch norm": (lambda f, n: {"sum": steps(f) - steps(f).mean(0)}, "does not depend on the others of its batch"),
@@ -130,13 +131,20 @@ def test_check_model_names_the_broken_promise(name):
         check_model(subject_of(Broken(answer)))
 
 
-def test_unknown_names_are_told(stimuli):
+def test_unknown_names_are_told(stimuli, monkeypatch):
     with pytest.raises(UnknownNameError, match="layer .* 'conv9' is not known"):
         load_subject("ff_untrained").record(stimuli, layer="conv9", time_bins=BINS, viewing=VIEWING)
     with pytest.raises(UnknownNameError, match="model .* 'rcg' is not known - use 'rgc'"):
         load_subject("rcg")
     with pytest.raises(ConfigurationError, match="'tpu' is not; here: cpu"):
         choose_device("tpu")
+    with pytest.raises(ConfigurationError, match="as torch names it - 'cpu:x:y' is not - use 'cpu'"):
+        choose_device("cpu:x:y")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert choose_device("cuda:1").index == 1
+    with pytest.raises(ConfigurationError, match="'cuda:2' is not; here: 2 of CUDA, numbered from 0"):
+        choose_device("cuda:2")
     assert committed_layer(load_subject("rgc"), "V4") == "conv3"
     with pytest.raises(UnknownNameError, match="region with a committed layer of 'rgc'"):
         committed_layer(load_subject("rgc"), "V1")
