@@ -93,12 +93,12 @@ class PredictedHeldOut:
         """Correlate two halves of the trials (B, n, q) on the test images."""
         sides = [self._source.with_targets(Y) for Y in (first, second)]
 
-        def one(split: Split) -> tuple[Floats, Floats]:
+        def both(split: Split) -> tuple[Floats, Floats]:
             one, two = (self._predict(side, split)[0] for side in sides)
             test = split[1]
             return self._correlated(one, two), self._correlated(first[:, test], second[:, test])
 
-        mapping, responses = zip(*self._map(one, self.splits), strict=True)
+        mapping, responses = zip(*self._map(both, self.splits), strict=True)
         return HeldOutHalves(np.stack(mapping), np.stack(responses))
 
     def _predict(self, targets: Any, split: Split) -> tuple[Floats, Any]:

@@ -1,7 +1,7 @@
 """From the authors' checkpoint, over a web server of this machine, to scores: fetch, convert, score.
 
-The checkpoint has stand-in weights (the real ones cannot be had without their server), so that the scores say nothing of
-the papers; that they are finite, and those of these weights, is what is tested.
+The checkpoint has stand-in weights (the real ones cannot be had without their server), so that the scores say nothing
+of the papers; that they are finite, and those of these weights, is what is tested.
 """
 
 from __future__ import annotations
