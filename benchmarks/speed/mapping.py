@@ -247,6 +247,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="small arrays, 2 rounds")
     parser.add_argument("--json", type=Path, help="write everything measured there")
     parser.add_argument("--markdown", type=Path, help="write the table there, between its markers")
+    parser.add_argument("--join", type=Path, nargs="+", help="measure nothing: tables and figure of saved --json files")
     parser.add_argument("--figure", type=Path, help="write a PNG there")
     parser.add_argument("--once", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
@@ -259,11 +260,41 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
+def join(paths: Sequence[Path]) -> tuple[dict[str, Any], list[Row]]:
+    """Return the jobs of several saved runs as of one, with the notes of each; a later run of a job counts."""
+    documents = [json.loads(path.read_text()) for path in paths]
+    joined: dict[str, Any] = {**documents[-1], "jobs": {}, "growth": {}}
+    rows: dict[str, list[Row]] = {}
+    for document in documents:
+        joined["jobs"] |= document["jobs"]
+        joined["growth"] |= document["growth"]
+        for job in document["jobs"]:
+            found = [row for row in document["rows"] if row["job"] == job]
+            rows[job] = [Row(**{**row, "wall_s": {int(t): s for t, s in row["wall_s"].items()}}) for row in found]
+    joined["notes"] = list(dict.fromkeys(note for document in documents for note in document["notes"]))
+    joined["rows"] = [asdict(row) for job in joined["jobs"] for row in rows[job]]
+    return joined, [row for job in joined["jobs"] for row in rows[job]]
+
+
+def write(options: argparse.Namespace, document: dict[str, Any], rows: list[Row]) -> None:
+    """Write what was asked for."""
+    if options.json is not None:
+        options.json.write_text(json.dumps(document, indent=2) + "\n")
+    if options.markdown is not None:
+        write_markdown(options.markdown, markdown_table(document, rows))
+    if options.figure is not None:
+        draw(options.figure, document, rows)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print and write."""
     options = parse(arguments)
     if options.once:
         once(options)
+        return
+    if options.join:
+        joined, found = join(options.join)
+        write(options, joined, found)
         return
     document: dict[str, Any] = {"options": {key: str(value) for key, value in vars(options).items()}}
     document |= surroundings(options) | {"jobs": {}, "growth": {}, "rounds": {}}
@@ -281,12 +312,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if "growth" in options.jobs:
         document["growth"] = run_growth(options)
     document["rows"] = [asdict(row) for row in rows]
-    if options.json is not None:
-        options.json.write_text(json.dumps(document, indent=2) + "\n")
-    if options.markdown is not None:
-        write_markdown(options.markdown, markdown_table(document, rows))
-    if options.figure is not None:
-        draw(options.figure, document, rows)
+    write(options, document, rows)
     beyond = [f"{row.contender} at {row.job} by {row.differs:.1e}" for row in rows if not row.agrees]
     if beyond:
         raise SystemExit(f"r is beyond the tolerance: {'; '.join(beyond)}")

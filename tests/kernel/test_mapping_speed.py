@@ -109,3 +109,13 @@ def test_operations_are_those_of_the_formula(mapping):
     refits = mapping.make_problem(sizes, refits=True)
     assert refits.n_fits == 3 * (3 + 2 * 6)
     np.testing.assert_allclose((refits.halves[0] + refits.halves[1]) / 2, np.tile(refits.Y, (2, 1, 1)), atol=1e-12)
+
+
+def test_saved_runs_are_joined_job_by_job(mapping, tmp_path):
+    for job in ("temporal", "ceiling"):
+        mapping.main([*FAST, "--jobs", job, "--memory", "--json", str(tmp_path / f"{job}.json")])
+    both = [str(tmp_path / f"{job}.json") for job in ("temporal", "ceiling")]
+    mapping.main(["--join", *both, "--markdown", str(tmp_path / "both.md"), "--figure", str(tmp_path / "both.png")])
+    text = (tmp_path / "both.md").read_text()
+    assert "Temporal mapping" in text and text.count("| contender |") == 2
+    assert (tmp_path / "both.png").read_bytes().startswith(b"\x89PNG")
