@@ -19,6 +19,8 @@ from neurofit.kernel.held_out import HeldOutFits
 from neurofit.kernel.split_half import split_half_correlations
 
 Predict = Callable[[Array, Array, Array, int], Array]
+#: neurofit refits to half-trials in single precision.
+REFITS = 2e-4
 NEUROFIT, STANDARDISED, PLAIN = "neurofit", "neurofit, standardised", "plain NumPy loop"
 
 
@@ -62,7 +64,8 @@ class Contender:
 
     def entrant(self, problem: Problem, n_units: int) -> Entrant:
         """Return it at work on a problem: `n_units` fits (or target sets, if it does all folds) in every run."""
-        return Entrant(self.name, partial(self._run, problem, n_units), self.reference, self.tolerance)
+        tolerance = self.tolerance if problem.halves is None else max(self.tolerance, REFITS)
+        return Entrant(self.name, partial(self._run, problem, n_units), self.reference, tolerance)
 
     def _run(self, problem: Problem, n_units: int, number: int, workers: Workers) -> Part:
         units = self._chosen(problem, n_units, number)

@@ -47,7 +47,6 @@ def extract_components(
     n: int,
     feature_norm: float,
     target_norms: Array,
-    tolerance: float | None = None,
 ) -> Components:
     """Extract PLS2 components.
 
@@ -63,8 +62,6 @@ def extract_components(
         Images that went into the sums.
     feature_norm, target_norms : float, array (B,)
         Frobenius norms of the matrices whose products C and S are; they tell rounding from structure.
-    tolerance : float, optional
-        Of the eigenvectors; see `kernel.eigen.TOLERANCES`.
 
     Returns
     -------
@@ -84,10 +81,9 @@ def extract_components(
             n=n,
             feature_norm=feature_norm,
             target_norms=target_norms,
-            tolerance=tolerance,
         )
         return Components(reduced.rotations, reduced.loadings @ basis.swapaxes(1, 2), reduced.kept)
-    deflation = _Deflation(covariance, cross, n_components, tolerance)
+    deflation = _Deflation(covariance, cross, n_components)
     noise = NOISE * eps(cross) * n**0.5
     smallest_weight = noise * feature_norm * target_norms
     smallest_variance = noise * feature_norm**2
@@ -106,7 +102,7 @@ def extract_components(
 class _Deflation:
     """Everything that changes from component to component; arrays are zero for target sets that are exhausted."""
 
-    def __init__(self, covariance: Array, cross: Array, n_components: int, tolerance: float | None) -> None:
+    def __init__(self, covariance: Array, cross: Array, n_components: int) -> None:
         n_sets, q, r = cross.shape
         self.covariance = covariance
         self.cross = cross
@@ -115,7 +111,7 @@ class _Deflation:
         self.gram = cross @ cross.swapaxes(1, 2)
         self.start = _traces(self.gram)
         self.refresh = REFRESH[precision_of(cross)]
-        self.eigenvectors = DominantEigenvectors(n_sets, q, tolerance)
+        self.eigenvectors = DominantEigenvectors(n_sets, q)
         self.image: Array = None
         self.coupling: Array | None = None
 

@@ -26,6 +26,7 @@ from neurofit.kernel.pls import (
     as_rows,
     check_n_components,
     chunks,
+    components_in_single,
     components_of,
     predict_separately,
     safe_training,
@@ -36,9 +37,6 @@ MapSplits = Callable[..., Iterable[Any]]
 Correlations = npt.NDArray[np.float64]
 #: Covariances of training sets of all splits are kept up to this size, otherwise formed anew for each part.
 KEPT_BYTES = 2**30
-#: To which eigenvectors of half-trial refits are found, since their r only divides another and comes from random
-#: halves; it changes r by some 1e-7 (docs/speed.md) and saves a fifth of the time.
-REFIT_TOLERANCE = 1e-7
 
 
 class HeldOut(NamedTuple):
@@ -132,7 +130,7 @@ class HeldOutFits:
         MappingError
             If Y is not finite, or not of n images.
         """
-        (r,), kept = self._all((Y,), with_targets, None)
+        (r,), kept = self._all((Y,), with_targets)
         return HeldOut(r, kept)
 
     def correlate_halves(self, first: Any, second: Any) -> HeldOutHalves:
@@ -148,11 +146,11 @@ class HeldOutFits:
         MappingError
             As `correlate`.
         """
-        (mapping, responses), _ = self._all((first, second), with_each_other, REFIT_TOLERANCE)
+        (mapping, responses), _ = self._all((first, second), with_each_other)
         return HeldOutHalves(mapping, responses)
 
     def _all(
-        self, arrays: tuple[Any, ...], compare: Callable[..., tuple[Array, ...]], tolerance: float | None
+        self, arrays: tuple[Any, ...], compare: Callable[..., tuple[Array, ...]]
     ) -> tuple[list[Correlations], npt.NDArray[np.int64]]:
         n = self.source.values.shape[0]
         sides = [check_targets(array, n) for array in arrays]
@@ -165,7 +163,7 @@ class HeldOutFits:
             part = slice(members.start, members.stop)
             Y = sides[0][part] if len(sides) == 1 else xp.concat([side[part] for side in sides])
             sets = _Sets.of(self.source, Y, self._layout, self._map)
-            work = partial(self._split, sets, len(sides), compare, tolerance)
+            work = partial(self._split, sets, len(sides), compare)
             for s, (correlations, components) in enumerate(self._map(work, range(len(self.splits)))):
                 for one, into in zip(correlations, found, strict=True):
                     into[s, part] = one
@@ -179,12 +177,11 @@ class HeldOutFits:
         sets: _Sets,
         n_sides: int,
         compare: Callable[..., tuple[Array, ...]],
-        tolerance: float | None,
         s: int,
     ) -> tuple[list[Correlations], npt.NDArray[np.int64]]:
         """Return correlations (b, G, q) and components (b,) of one split; sides lie one after the other."""
         training = self._statistics(s)
-        scored = self._predicted(sets, s) if training is None else self._score(training, sets, s, tolerance)
+        scored = self._predicted(sets, s) if training is None else self._score(training, sets, s, n_sides > 1)
         b = scored.kept.shape[0] // n_sides
         sides = [scored.part(slice(i * b, (i + 1) * b)) for i in range(n_sides)]
         return [to_numpy(r) for r in compare(*sides)], to_numpy(sides[0].kept)
@@ -198,7 +195,7 @@ class HeldOutFits:
             self._training[s] = training
         return training
 
-    def _score(self, training: TrainingFeatures, sets: _Sets, s: int, tolerance: float | None) -> Scored:
+    def _score(self, training: TrainingFeatures, sets: _Sets, s: int, refits: bool) -> Scored:
         """Fit a split, and score its test images."""
         layout, test, removed = self._layout, self.splits[s][1], None
         if layout.is_partition:
@@ -215,7 +212,8 @@ class HeldOutFits:
         if self.source.scale:
             deviation = _deviation(squares, len(training.train))
             cross /= deviation[:, :, None]
-        found = components_of(training, sets.targets, members, cross, self.n_components, deviation, tolerance)
+        extract = components_in_single if refits else components_of
+        found = extract(training, sets.targets, members, cross, self.n_components, deviation)
         loadings = found.loadings if deviation is None else found.loadings * deviation[:, None]
         features = training.standardised(features)
         n_sets, k, r = found.rotations.shape

@@ -35,7 +35,7 @@ def test_everyone_installed_takes_part_and_agrees(mapping, results):
     assert installed >= {"neurofit", "neurofit, float32", "scikit-learn", "scikit-learn, standardised"}
     for row in rows:
         assert row["differs"] <= row["tolerance"], row
-    exact = [row["differs"] for row in rows if row["contender"].startswith("ikpls")]
+    exact = [row["differs"] for row in rows if row["contender"].startswith("ikpls") and row["job"] != "refits"]
     assert max(exact, default=0) < 1e-9
 
 
@@ -91,8 +91,8 @@ def test_memory_is_what_a_run_adds(mapping, capsys):
     import measuring
 
     held = []
-    _, added = measuring.peak_above(lambda: held.append(np.ones(2**22)))  # 32 MiB
-    assert 2**24 < added < 2**27
+    _, added = measuring.peak_above(lambda: held.append(np.ones(2**24)))  # 128 MiB: more than malloc keeps
+    assert 2**26 < added < 2**28
     mapping.main([*FAST, "--jobs", "temporal", "--once", "scikit-learn"])
     assert json.loads(capsys.readouterr().out)["added"] >= 0
 

@@ -260,8 +260,11 @@ def test_bins_with_the_same_source_share_its_fits_and_score_as_on_their_own(late
     together = score(source, recording)
     for t in range(3):
         alone = score(source.isel(time_bin=[t]), recording.isel(time_bin=[t]))
-        for name in ("predictivity", "internal_consistency", "mapping_consistency", "predictivity_corrected"):
-            np.testing.assert_allclose(together[name].isel(time_bin=[t]), alone[name], rtol=0, atol=1e-10)
+        for name, rounding in {
+            "predictivity": 1e-9, "internal_consistency": 1e-12, "mapping_consistency": 5e-5,
+            "predictivity_corrected": 5e-5,
+        }.items():  # fmt: skip
+            np.testing.assert_allclose(together[name].isel(time_bin=[t]), alone[name], rtol=0, atol=rounding)
 
 
 @pytest.mark.parametrize("temporal", ["per-bin", "fixed"])
