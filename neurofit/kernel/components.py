@@ -111,7 +111,7 @@ class _Deflation:
         self.gram = cross @ cross.swapaxes(1, 2)
         self.start = _traces(self.gram)
         self.refresh = REFRESH[precision_of(cross)]
-        self.eigenvectors = DominantEigenvectors(n_sets, q)
+        self.eigenvectors = DominantEigenvectors(q)
         self.image: Array = None
         self.coupling: Array | None = None
 

@@ -39,6 +39,8 @@ FLOOR = 1e-30
 class DominantEigenvectors:
     """Follow the dominant eigenvectors of B positive semi-definite matrices through small changes.
 
+    With eigenvalues l1 > l2 a vector is off by at most `TOLERANCES` * l1 / (l1 - l2).
+
     Block subspace iteration with a Chebyshev filter and Rayleigh-Ritz in float64. The filter polynomial is applied to
     the Ritz residuals only, in float32: p(G) v = p(theta) v + g(G) r with g the divided difference of p, so its
     rounding is relative to the residual and the result is as accurate as the float64 residual test says. The first
@@ -46,13 +48,8 @@ class DominantEigenvectors:
 
     Parameters
     ----------
-    n_members : int
-        B, the number of matrices.
     size : int
         q, rows of each matrix.
-    tolerance : float, optional
-        Accepted relative residual, no less than `TOLERANCES` has for the precision. With eigenvalues l1 > l2 the
-        vector is off by at most tolerance * l1 / (l1 - l2).
 
     Attributes
     ----------
@@ -60,11 +57,9 @@ class DominantEigenvectors:
         How many members were handed to LAPACK because the iteration did not converge.
     """
 
-    def __init__(self, n_members: int, size: int, tolerance: float | None = None) -> None:
-        self.tolerance = tolerance
+    def __init__(self, size: int) -> None:
         self.n_fallbacks = 0
         self._direct = size <= DIRECT_SIZE
-        self._n_members = n_members
         # Any fixed start without structure will do: it decides the rounding of the result, never the result.
         self._random = np.random.default_rng(0)
         self._block: Array | None = None
@@ -88,7 +83,7 @@ class DominantEigenvectors:
         xp = namespace(G)
         if self._direct:
             return xp.linalg.eigh(G)[1][:, :, -1]
-        tolerance = max(TOLERANCES[precision_of(G)], self.tolerance or 0.0)
+        tolerance = TOLERANCES[precision_of(G)]
         self._copy(G)
         block, residuals, values = _rayleigh_ritz(G, self._start(G, hint))
         last = math.inf

@@ -25,7 +25,7 @@ def wishart(n_members, size, decay, seed):
 @pytest.mark.parametrize("decay", [0.0, 0.5, 2.0])
 def test_equals_lapack_through_deflations(size, decay):
     G = wishart(3, size, decay, seed=size)
-    tracker, hint = DominantEigenvectors(3, size), None
+    tracker, hint = DominantEigenvectors(size), None
     for _ in range(min(size, 12)):
         values, basis = np.linalg.eigh(G)
         vectors = tracker.solve(G, hint)
@@ -51,7 +51,7 @@ def test_directions_without_contact_are_found_in_turn():
     size = 60
     diagonal = np.stack([np.linspace(2, 1, size), np.linspace(1, 3, size)])
     G = np.eye(size) * diagonal[:, :, None]
-    tracker, hint = DominantEigenvectors(2, size), None
+    tracker, hint = DominantEigenvectors(size), None
     for _ in range(30):
         vectors = tracker.solve(G, hint)
         found = np.abs(vectors).argmax(axis=1)
@@ -64,7 +64,7 @@ def test_directions_without_contact_are_found_in_turn():
 def test_members_that_do_not_converge_go_to_lapack(monkeypatch):
     monkeypatch.setattr(eigen, "MAX_ROUNDS", 1)
     G = wishart(4, 50, 0.0, seed=1)
-    tracker = DominantEigenvectors(4, 50)
+    tracker = DominantEigenvectors(50)
     assert (relative_residual(G, tracker.solve(G)) < 1e-11).all()
     assert tracker.n_fallbacks == 4
 
@@ -73,7 +73,7 @@ def test_members_that_do_not_converge_go_to_lapack(monkeypatch):
 def test_low_rank_and_zero_matrices(rank):
     factors = np.random.default_rng(2).standard_normal((2, 40, rank))
     G = factors @ factors.swapaxes(1, 2)
-    tracker, hint = DominantEigenvectors(2, 40), None
+    tracker, hint = DominantEigenvectors(40), None
     for _ in range(3):
         vectors = tracker.solve(G, hint)
         np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-12)
@@ -86,6 +86,6 @@ def test_low_rank_and_zero_matrices(rank):
 def test_coinciding_eigenvalues_give_some_vector_of_their_space():
     basis = np.linalg.qr(np.random.default_rng(3).standard_normal((50, 50)))[0]
     G = (basis * np.r_[np.ones(12), np.linspace(0.5, 0.1, 38)]) @ basis.T
-    vectors = DominantEigenvectors(1, 50).solve(G[None])
+    vectors = DominantEigenvectors(50).solve(G[None])
     assert relative_residual(G[None], vectors)[0] < 1e-11
     assert np.linalg.norm(vectors[0] @ basis[:, :12]) == pytest.approx(1, abs=1e-10)
