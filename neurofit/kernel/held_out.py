@@ -136,6 +136,8 @@ class HeldOutFits:
     def correlate_halves(self, first: Any, second: Any) -> HeldOutHalves:
         """Correlate two halves of the trials on the test images: predictions of the refitted mapping, and responses.
 
+        Components are extracted in single precision (`kernel.pls.components_in_single`).
+
         Parameters
         ----------
         first, second : array (B, n, q)
@@ -154,6 +156,12 @@ class HeldOutFits:
     ) -> tuple[list[Correlations], npt.NDArray[np.int64]]:
         n = self.source.values.shape[0]
         sides = [check_targets(array, n) for array in arrays]
+        if sides[0].shape != sides[-1].shape:
+            raise MappingError(
+                "two halves have the same target sets and neuroids",
+                f"their shapes are {tuple(sides[0].shape)} and {tuple(sides[-1].shape)}",
+                "give set b of one for set b of the other",
+            )
         n_sets, _, q = sides[0].shape
         found = [np.full((len(self.splits), n_sets, self.n_groups, q), np.nan) for _ in arrays]
         kept = np.zeros((len(self.splits), n_sets), np.int64)

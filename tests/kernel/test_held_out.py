@@ -213,5 +213,7 @@ def test_bad_arguments_are_named():
         HeldOutFits(source, partition(20), 3).correlate(Y[:, :19])
     with pytest.raises(MappingError, match="neuroids of target set 0"):
         HeldOutFits(source, partition(20), 3).correlate(np.where(np.arange(3) == 1, np.nan, Y))
+    with pytest.raises(MappingError, match="same target sets and neuroids"):
+        HeldOutFits(source, partition(20), 3).correlate_halves(Y, Y[:, :, :2])
     with pytest.raises(MappingError, match="'float64' or 'float32'"):
         SharedSource.of(X, precision="float16")
