@@ -392,8 +392,7 @@ def predicted_cost(n: int, p: int, form: Form) -> float:
 
 def _gram(values: Array, location: Location) -> Array:
     """Gram matrix (n, n) of the centred features, accumulated in float64 over blocks of columns."""
-    n = values.shape[0]
-    gram = like(np.zeros((n, n)), values)
+    gram = like(np.zeros((len(values), len(values))), values)
     for block in location.column_blocks(values):
         block -= namespace(block).mean(block, axis=0)
         gram += block @ block.T
