@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from neurofit.scoring.predictivity import predictivity as predictivity
     from neurofit.scoring.run import run as run
     from neurofit.scoring.score import check_score as check_score
+    from neurofit.scoring.storage import load_score as load_score
+    from neurofit.scoring.storage import save_score as save_score
     from neurofit.scoring.summary import headline as headline
     from neurofit.scoring.summary import summarise as summarise
     from neurofit.subjects.features import FeatureOptions as FeatureOptions
@@ -88,6 +90,8 @@ _MODULES = {
     "predictivity": "scoring.predictivity",
     "run": "scoring.run",
     "check_score": "scoring.score",
+    "load_score": "scoring.storage",
+    "save_score": "scoring.storage",
     "headline": "scoring.summary",
     "summarise": "scoring.summary",
     "FeatureOptions": "subjects.features",

@@ -1,22 +1,19 @@
-"""Figures of scores. Colours are Okabe and Ito's, which people of any colour vision tell apart."""
+"""Figures of scores."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
 
-from neurofit.files.atomic import atomic_path, reporting_output_errors
+from neurofit.report.style import BLUE, GREY, INK, ORANGE, add_caption, data_sentence, formula_sentence, plain_axes
 from neurofit.scoring.benchmark import AggregationSpec
 from neurofit.scoring.summary import summarise
 from neurofit.vocabulary import SIMULATED, TIME_BIN_END, TIME_BIN_START
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-INK, BLUE, ORANGE, GREY = "#1b1b1f", "#0072B2", "#D55E00", "#8a8a94"
 
 
 def plot_time_course(score: xr.Dataset, aggregation: AggregationSpec | None = None) -> Figure:
@@ -71,22 +68,12 @@ def plot_time_course(score: xr.Dataset, aggregation: AggregationSpec | None = No
     bottom.set_xlabel("time from stimulus onset (ms)")
     if single:
         bottom.set_xlim(table[TIME_BIN_START].iloc[0] - 50, table[TIME_BIN_END].iloc[0] + 50)
-    for axes in (top, bottom):
-        axes.spines[["top", "right"]].set_visible(False)
-    return figure
-
-
-def save_figure(figure: Figure, path: Path) -> Path:
-    """Write a figure as PNG at 150 dots per inch.
-
-    Raises
-    ------
-    OutputError
-        If the folder cannot be written.
-    """
-    with reporting_output_errors(path), atomic_path(path) as part:
-        figure.savefig(part, dpi=150, format="png")
-    return path
+    plain_axes(top, bottom)
+    return add_caption(
+        figure,
+        f"{formula_sentence(score.attrs)} Lines: medians over neuroids; band: 95 % bootstrap interval over neuroids; "
+        f"black bar: the image is on. {data_sentence(score.attrs)}",
+    )
 
 
 def _title(score: xr.Dataset) -> str:

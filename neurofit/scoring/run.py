@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 
 import xarray as xr
@@ -10,6 +12,7 @@ import xarray as xr
 from neurofit.assembly.build import select_region
 from neurofit.assembly.time_bins import rebin
 from neurofit.data.datasets import load_dataset, load_stimuli
+from neurofit.data.stimuli import StimulusSet
 from neurofit.errors import ConfigurationError
 from neurofit.mapping.estimators import PLSMapping, RidgeMapping
 from neurofit.scoring.benchmark import Benchmark
@@ -21,12 +24,54 @@ SOURCE_ATTRS = ("route", "reduction", "features")
 """What an assembly of activations says of its features, and a score repeats as `source_...`."""
 
 
+@dataclass(frozen=True)
+class Target:
+    """What a benchmark compares subjects with.
+
+    Parameters
+    ----------
+    recording : xarray.DataArray (presentation, neuroid, time_bin)
+        The benchmark's region in the benchmark's bins, with its repetitions.
+    stimuli : StimulusSet
+    seconds : float
+        That loading took.
+    """
+
+    recording: xr.DataArray
+    stimuli: StimulusSet
+    seconds: float
+
+
+def load_target(benchmark: Benchmark, data: str | Path | None = None) -> Target:
+    """Load a benchmark's recording and stimuli; see `run` for the parameters."""
+    began = time.perf_counter()
+    recording = select_region(load_dataset(benchmark.dataset, data, benchmark.region), benchmark.region)
+    recording = rebin(recording, benchmark.time_bins.bins())
+    return Target(recording, load_stimuli(benchmark.dataset, data), time.perf_counter() - began)
+
+
+def record_layers(
+    benchmark: Benchmark, subject: Subject, target: Target, layers: Collection[str], progress: bool = False
+) -> dict[str, xr.DataArray]:
+    """Record layers of a subject on a benchmark's stimuli and bins, in one pass."""
+    return subject.record_many(
+        target.stimuli,
+        layers=layers,
+        time_bins=benchmark.time_bins.bins(),
+        viewing=benchmark.viewing.viewing(),
+        basis=benchmark.mapping.basis(),
+        progress=progress,
+    )
+
+
 def run(
     benchmark: Benchmark,
     subject: Subject,
     *,
     layer: str,
     data: str | Path | None = None,
+    target: Target | None = None,
+    keep_predictions: bool = False,
     n_jobs: int | None = None,
     mapping_device: str = "cpu",
     progress: bool = False,
@@ -42,6 +87,10 @@ def run(
         Layer of the model (or region of the animal) that is mapped.
     data : path, optional
         Folder of fetched datasets; the user's data folder by default.
+    target : Target, optional
+        Of `load_target`, where several subjects are scored.
+    keep_predictions : bool
+        Whether the score holds its held-out predictions; see `scoring.predictions`.
     n_jobs : int, optional
         Threads of the mapping; all cores by default.
     mapping_device : str
@@ -60,24 +109,38 @@ def run(
     NeurofitError
         Whatever is wrong with data, subject or benchmark, in one sentence.
     """
-    bins, seconds = benchmark.time_bins.bins(), {}
+    target = target or load_target(benchmark, data)
     began = time.perf_counter()
-    recording = rebin(select_region(load_dataset(benchmark.dataset, data, benchmark.region), benchmark.region), bins)
-    stimuli = load_stimuli(benchmark.dataset, data)
-    seconds["data"] = time.perf_counter() - began
-
-    began = time.perf_counter()
-    basis = benchmark.mapping.basis()
-    source = subject.record(
-        stimuli, layer=layer, time_bins=bins, viewing=benchmark.viewing.viewing(), basis=basis, progress=progress
+    source = record_layers(benchmark, subject, target, [layer], progress)[layer]
+    seconds = time.perf_counter() - began
+    score = score_source(
+        benchmark,
+        source,
+        target,
+        keep_predictions=keep_predictions,
+        n_jobs=n_jobs,
+        mapping_device=mapping_device,
+        progress=progress,
     )
-    seconds["activations"] = time.perf_counter() - began
+    return score.assign_attrs(subject=subject.name, layer=layer, seconds_activations=round(seconds, 3))
 
+
+def score_source(
+    benchmark: Benchmark,
+    source: xr.DataArray,
+    target: Target,
+    *,
+    keep_predictions: bool = False,
+    n_jobs: int | None = None,
+    mapping_device: str = "cpu",
+    progress: bool = False,
+) -> xr.Dataset:
+    """Score what was recorded of one layer as a benchmark wants it; see `run`."""
     began = time.perf_counter()
     correction, mapping = benchmark.correction, benchmark.mapping
     score = predictivity(
         source,
-        recording,
+        target.recording,
         mapping=_placed(mapping.estimator(), mapping_device),
         splitter=benchmark.splits.splitter(),
         temporal=mapping.temporal,
@@ -86,22 +149,21 @@ def run(
         threshold=correction.threshold,
         random_state=correction.random_state,
         stratify=benchmark.splits.stratify,
+        keep_predictions=keep_predictions,
         n_jobs=n_jobs,
         progress=progress,
     )
-    seconds["mapping"] = time.perf_counter() - began
     return score.assign_attrs(
         benchmark=benchmark.name,
         benchmark_version=benchmark.version,
         dataset=benchmark.dataset,
         region=benchmark.region,
-        subject=subject.name,
-        layer=layer,
         on_ms=benchmark.viewing.on_ms,
-        simulated=int(recording.attrs.get(SIMULATED, 0)),
+        simulated=int(target.recording.attrs.get(SIMULATED, 0)),
         source_units=int(source.attrs.get("units", source.sizes["neuroid"])),
         **{f"source_{name}": source.attrs[name] for name in SOURCE_ATTRS if name in source.attrs},
-        **{f"seconds_{stage}": round(value, 3) for stage, value in seconds.items()},
+        seconds_data=round(target.seconds, 3),
+        seconds_mapping=round(time.perf_counter() - began, 3),
     )
 
 

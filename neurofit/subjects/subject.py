@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 import xarray as xr
@@ -46,6 +46,18 @@ class Subject(Protocol):
 
         `basis` is what the neuroids may be where there are too many to keep; see `ModelSubject.record_many`.
         """
+
+    def record_many(
+        self,
+        stimuli: StimulusSet,
+        *,
+        layers: Collection[str],
+        time_bins: TimeBins,
+        viewing: Viewing,
+        basis: Basis = "units",
+        progress: bool = False,
+    ) -> dict[str, xr.DataArray]:
+        """Return the responses of several layers from one pass over the stimuli."""
 
     def describe(self) -> dict[str, object]:
         """Return what a record must say of the subject: scalars and strings."""
@@ -110,6 +122,22 @@ class RecordedSubject:
         return select_stimuli(
             rebin(select_region(self._mean, layer), time_bins), stimuli.ids, f"recording of {self.name}"
         )
+
+    def record_many(
+        self,
+        stimuli: StimulusSet,
+        *,
+        layers: Collection[str],
+        time_bins: TimeBins,
+        viewing: Viewing,
+        basis: Basis = "units",
+        progress: bool = False,
+    ) -> dict[str, xr.DataArray]:
+        """Replay the trial-mean responses of several regions; see `record`."""
+        return {
+            layer: self.record(stimuli, layer=layer, time_bins=time_bins, viewing=viewing, basis=basis)
+            for layer in layers
+        }
 
     def describe(self) -> dict[str, object]:
         """Return kind, name and whether the recording is simulated."""

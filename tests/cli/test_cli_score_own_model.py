@@ -19,6 +19,7 @@ def test_a_file_is_scored(folder, neurofit):
     assert record["time_bins"][1]["raw"] > 0.5
     assert sorted(p.name for p in (folder / "neurofit-out").iterdir()) == [
         "mine-pool-IT-colours.json",
+        "mine-pool-IT-colours.nc",
         "mine-pool-IT-colours.png",
     ]
 

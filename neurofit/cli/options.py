@@ -1,0 +1,136 @@
+"""Options that several commands share, and what they mean."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from neurofit.cli.output import size_in_bytes
+
+if TYPE_CHECKING:
+    from neurofit.models.execution import Execution
+    from neurofit.scoring.benchmark import Benchmark
+    from neurofit.subjects.features import FeatureOptions
+    from neurofit.subjects.model_subject import ModelSubject
+
+# The embedded, simulated default for each region.
+DEFAULT_BENCHMARKS = {"V4": "sim-v4", "IT": "sim-it", "pIT": "sim-it", "aIT": "sim-it"}
+
+Model = Annotated[
+    str, typer.Option(help="Model of the zoo, such as rgc, or your own: package.module:factory, file.py:factory.")
+]
+Region = Annotated[str | None, typer.Option(help="V4, IT, pIT, aIT ...; the benchmark's own by default.")]
+BenchmarkName = Annotated[
+    str | None,
+    typer.Option(
+        "--benchmark", help="Benchmark by name or TOML file; the embedded simulated one of the region by default."
+    ),
+]
+TemporalMapping = Annotated[
+    Literal["per-bin", "fixed"] | None, typer.Option("--mapping", help="One mapping per time bin, or one for all.")
+]
+Regression = Annotated[
+    Literal["pls", "ridge"] | None, typer.Option(help="Partial least squares, or ridge with a penalty per neuroid.")
+]
+Components = Annotated[int | None, typer.Option(min=1, help="PLS components.")]
+Splits = Annotated[int | None, typer.Option(min=1, help="Train/test splits.")]
+Halvings = Annotated[int | None, typer.Option(min=1, help="Halvings of the repetitions.")]
+FormulaName = Annotated[
+    str | None, typer.Option("--formula", help="Noise correction: both, neural, both-squared, raw ...")
+]
+Device = Annotated[
+    str | None, typer.Option(help="cpu, cuda, mps or auto; cpu by default, or as your own model has it.")
+]
+Batch = Annotated[
+    int | None, typer.Option(min=1, help="Images per forward pass; 32 by default, or as your own model has it.")
+]
+Precision = Annotated[
+    Literal["float32", "bfloat16", "float16"], typer.Option(help="Of the network; lower ones need a device for it.")
+]
+ChannelsLast = Annotated[bool, typer.Option("--channels-last", help="Channels next to each other.")]
+Compiled = Annotated[bool, typer.Option("--compile", help="Compile the network; slow to start.")]
+MappingDevice = Annotated[str, typer.Option(help="Where PLS is computed: cpu, or cuda.")]
+Features = Annotated[
+    Literal["auto", "raw", "dual", "projected"],
+    typer.Option(help="Wide layers: exact by inner products (dual), projected, or as they are (raw); auto: what fits."),
+]
+Memory = Annotated[str, typer.Option(help="What features may use at most, such as 8GiB or 500MB.")]
+Scratch = Annotated[
+    Path | None, typer.Option(help="Folder for temporary files of wide layers; the system's by default.")
+]
+Data = Annotated[Path | None, typer.Option(help="Folder of fetched datasets; the user's data folder by default.")]
+Out = Annotated[Path, typer.Option(help="Folder for record, score and figure.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the record as one JSON document.")]
+
+
+def benchmark_named(name: str | None, region: str | None) -> Benchmark:
+    """Return the benchmark of that name, or the embedded one of a region."""
+    from neurofit.errors import ConfigurationError, UnknownNameError
+    from neurofit.scoring.benchmark import load_benchmark
+
+    if name is not None:
+        return load_benchmark(name)
+    if region is None:
+        raise ConfigurationError(
+            "a score needs a region or a benchmark", "neither --region nor --benchmark was given", "add --region IT"
+        )
+    if region not in DEFAULT_BENCHMARKS:
+        raise UnknownNameError("region with an embedded benchmark", region, DEFAULT_BENCHMARKS)
+    return load_benchmark(DEFAULT_BENCHMARKS[region])
+
+
+def check_formula(formula: str | None) -> None:
+    """Raise if there is no such formula."""
+    from neurofit.scoring.formulas import formula_named
+
+    if formula is not None:
+        formula_named(formula)
+
+
+def check_layer(layer: str, subject: ModelSubject) -> None:
+    """Raise if the subject has no such layer, before a benchmark's data are loaded."""
+    from neurofit.errors import UnknownNameError
+
+    if layer not in subject.layers:
+        raise UnknownNameError("layer", layer, subject.layers)
+
+
+def feature_options(choice: Any, memory: str, scratch: Path | None) -> FeatureOptions | None:
+    """Return how features may be kept; None is as the model has it."""
+    from neurofit.subjects.features import FeatureOptions
+
+    chosen = FeatureOptions(choice, size_in_bytes(memory), scratch)
+    return None if chosen == FeatureOptions() else chosen
+
+
+def execution(precision: Any, channels_last: bool, compiled: bool) -> Execution | None:
+    """Return how a network is to be computed; None is as the model has it."""
+    from neurofit.models.execution import Execution
+
+    chosen = Execution(precision, channels_last, compiled)
+    return None if chosen == Execution() else chosen
+
+
+def writable(folder: Path) -> Path:
+    """Return the output folder, made and tried before anything is computed."""
+    from neurofit.files.atomic import atomic_write, reporting_output_errors
+
+    probe = folder / ".neurofit-can-write"
+    with reporting_output_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with atomic_write(probe):
+            pass
+        probe.unlink()
+    return folder
+
+
+def slug(*texts: str) -> str:
+    """Return a file's stem from some names."""
+    return "-".join("".join(c if c.isalnum() or c in "-_." else "-" for c in text).strip("-") for text in texts)
+
+
+def number(value: float) -> str:
+    """Return a number of a table, six characters wide."""
+    return "   nan" if value != value else f"{value:6.3f}"
