@@ -9,7 +9,7 @@ import xarray as xr
 
 from neurofit.assembly.schema import check_assembly, time_bins_of
 from neurofit.errors import AssemblyError, listed
-from neurofit.vocabulary import ASSEMBLY_DIMS, BASIS, PER_BIN, TIME_BIN, TIME_BIN_END, TIME_BIN_START
+from neurofit.vocabulary import ASSEMBLY_DIMS, BASIS, CORRELATION, PER_BIN, TIME_BIN, TIME_BIN_END, TIME_BIN_START
 
 TimeBins = Sequence[tuple[int, int]]
 
@@ -108,10 +108,10 @@ def rebin(assembly: xr.DataArray, time_bins: TimeBins) -> xr.DataArray:
         return assembly
     if set(wanted) <= set(own):
         return assembly.isel({TIME_BIN: [own.index(b) for b in wanted]})
-    if assembly.attrs.get(BASIS) == PER_BIN:
+    if (basis := assembly.attrs.get(BASIS)) in (PER_BIN, CORRELATION):
         raise AssemblyError(
             "bins are averaged where a neuroid is the same in all of them",
-            "these are other features with the same inner products in every bin (basis 'per-bin')",
+            f"these are other features with the same inner products in every bin (basis '{basis}')",
             "record the bins that are wanted, or with the basis 'shared' or 'units'",
         )
     weights = overlap_weights(own, wanted).astype(assembly.dtype)

@@ -8,12 +8,16 @@ from pathlib import Path
 import xarray as xr
 
 from neurofit.assembly.build import select_region
+from neurofit.assembly.time_bins import make_time_bins
 from neurofit.data.readers.brainscore import read_brainscore
 from neurofit.data.readers.cowley import read_cowley
+from neurofit.data.readers.evolution import evolution_stimuli, read_evolution
+from neurofit.data.readers.freiwald_tsao import read_freiwald_tsao
 from neurofit.data.readers.plain import read_hdf5, read_npz
+from neurofit.data.readers.zhang_desimone import read_zhang_desimone
 from neurofit.data.simulated import SimulatedVentralStream
 from neurofit.data.stimuli import StimulusSet, stimuli_from_zip
-from neurofit.errors import ConfigurationError, UnknownNameError
+from neurofit.errors import ConfigurationError, DataFileError, UnknownNameError
 from neurofit.files.fetch import located_file
 from neurofit.files.manifest import Manifest, list_manifests, load_manifest
 from neurofit.vocabulary import DATASET, SIMULATED
@@ -66,10 +70,20 @@ def load_stimuli(name: str | Path, folder: Folder = None) -> StimulusSet:
 
     Raises
     ------
-    UnknownNameError, DataFileError
+    UnknownNameError
+        If the dataset does not exist.
+    DataFileError
+        If a file is missing or broken, or the recording comes without its images.
     """
     manifest = _recording_manifest(name)
     _reader(manifest)
+    has_images = manifest.simulated or any(entry.role == "images" for entry in manifest.files)
+    if not has_images or manifest.reader not in _STIMULI:
+        raise DataFileError(
+            "stimuli are loaded of recordings that come with their images",
+            f"'{manifest.name}' has none",
+            "use its responses alone (load_dataset), or another dataset to score a model on",
+        )
     return _STIMULI[str(manifest.reader)](manifest, folder)
 
 
@@ -141,6 +155,55 @@ def _plain_stimuli(manifest: Manifest, folder: Folder) -> StimulusSet:
     return stimuli_from_zip(path, manifest.name, size_deg=manifest.size_deg)
 
 
+def _evolution(manifest: Manifest, folder: Folder, region: str | None) -> xr.DataArray:
+    path = located_file(manifest, manifest.file_with_role("images").name, folder)
+    return read_evolution(path, _session(manifest))
+
+
+def _evolution_stimuli(manifest: Manifest, folder: Folder) -> StimulusSet:
+    path = located_file(manifest, manifest.file_with_role("images").name, folder)
+    return evolution_stimuli(path, _session(manifest), manifest.name, manifest.size_deg)
+
+
+def _session(manifest: Manifest) -> str:
+    if manifest.session is None:
+        raise _incomplete(manifest, "session")
+    return manifest.session
+
+
+def _freiwald_tsao(manifest: Manifest, folder: Folder, region: str | None) -> xr.DataArray:
+    path = located_file(manifest, manifest.file_with_role("responses").name, folder)
+    return read_freiwald_tsao(path, **_raster_options(manifest))
+
+
+def _zhang_desimone(manifest: Manifest, folder: Folder, region: str | None) -> xr.DataArray:
+    if not manifest.subjects:
+        raise _incomplete(manifest, "subjects")
+    paths = [located_file(manifest, entry.name, folder) for entry in manifest.files]
+    return read_zhang_desimone(paths, subject=manifest.subjects[0], **_raster_options(manifest))
+
+
+def _raster_options(manifest: Manifest) -> dict[str, int]:
+    """Return how a raster is cut into bins, and how many trials of it are taken, as keywords of its reader."""
+    bins = manifest.time_bins_ms
+    if not bins or manifest.n_repetitions is None:
+        raise _incomplete(manifest, "time_bins_ms and n_repetitions")
+    start, end, width = bins[0][0], bins[-1][1], bins[0][1] - bins[0][0]
+    if list(bins) != make_time_bins(start, end, width):
+        raise ConfigurationError(
+            "bins of a raster have one width and follow on each other",
+            f"those of '{manifest.name}' do not fill [{start}, {end}) ms by {width} ms",
+            "correct time_bins_ms; neurofit.rebin makes others of them",
+        )
+    return {"start_ms": start, "end_ms": end, "width_ms": width, "n_repetitions": manifest.n_repetitions}
+
+
+def _incomplete(manifest: Manifest, keys: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"a manifest with the reader '{manifest.reader}' gives {keys}", f"'{manifest.name}' does not", "add them"
+    )
+
+
 # A manifest's `reader` chooses a row: how the recording and how the stimuli are read.
 _RECORDINGS: dict[str, Callable[[Manifest, Folder, str | None], xr.DataArray]] = {
     "simulated": _simulated,
@@ -148,11 +211,16 @@ _RECORDINGS: dict[str, Callable[[Manifest, Folder, str | None], xr.DataArray]] =
     "brainscore": _brainscore,
     "hdf5": _plain(read_hdf5),
     "npz": _plain(read_npz),
+    "evolution": _evolution,
+    "freiwald-tsao": _freiwald_tsao,
+    "zhang-desimone": _zhang_desimone,
 }
+# Rows that are missing here are of rasters without images.
 _STIMULI: dict[str, Callable[[Manifest, Folder], StimulusSet]] = {
     "simulated": _simulated_stimuli,
     "cowley": _cowley_stimuli,
     "brainscore": _brainscore_stimuli,
     "hdf5": _plain_stimuli,
     "npz": _plain_stimuli,
+    "evolution": _evolution_stimuli,
 }

@@ -13,7 +13,7 @@ from an animal except where said.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -122,7 +122,7 @@ class SimulatedRegion:
 class SimulatedVentralStream:
     """Two simulated animals' V4 and IT, and the pictures that they see: 64 objects in `n_views` poses each.
 
-    Everything follows from the two fields; nothing is kept between calls.
+    Everything follows from the fields; nothing is kept between calls.
 
     Parameters
     ----------
@@ -130,10 +130,14 @@ class SimulatedVentralStream:
         Pictures of each object; 10 give 640 stimuli.
     random_state : int, not negative
         Of the pictures, neuroids and trials.
+    recurrence : bool
+        Whether late responses are tuned to other things than early ones. Without it they last as long and are as noisy,
+        but repeat what the early ones say: the control for claims about dynamics.
     """
 
     n_views: int = 10
     random_state: int = 0
+    recurrence: bool = True
 
     def table(self) -> pd.DataFrame:
         """Return the stimuli; see `neurofit.data.rendering.hvm_like_table`.
@@ -188,12 +192,28 @@ class SimulatedVentralStream:
         UnknownNameError
             If the region is not simulated.
         """
-        truths = self._simulate(_regions_with(region))
+        recording = self._recorded(self._simulate(_regions_with(region)))
+        return recording if region in (None, *_REGIONS) else select_region(recording, str(region))
+
+    def record_with_truth(self, region: str) -> tuple[xr.DataArray, SimulatedRegion]:
+        """Return the recording of 'V4' or 'IT' and the truth about it; the pictures are drawn once.
+
+        Raises
+        ------
+        UnknownNameError
+            If the region is not simulated.
+        """
+        if region not in _REGIONS:
+            raise UnknownNameError("region", region, _REGIONS)
+        truths = self._simulate([region])
+        return self._recorded(truths), truths[region]
+
+    def _recorded(self, truths: Mapping[str, SimulatedRegion]) -> xr.DataArray:
         repetitions = self.repetitions()
         blocks = [np.flatnonzero(repetitions > r) for r in range(repetitions.max())]
         shown = self.table().iloc[np.concatenate(blocks)]
         neuroids = pd.concat([t.neuroids for t in truths.values()])
-        recording = make_assembly(
+        return make_assembly(
             self._count_spikes(truths, blocks),
             stimulus_id=shown[STIMULUS_ID].tolist(),
             repetition=np.repeat(np.arange(len(blocks)), [len(b) for b in blocks]).tolist(),
@@ -205,18 +225,38 @@ class SimulatedVentralStream:
             presentation_coords={name: shown[name].to_numpy(str) for name in ("object_name", "category_name")},
             attrs={SIMULATED: 1, DATASET: NAME, "units": "spikes per bin", "random_state": self.random_state},
         )
-        return recording if region in (None, *_REGIONS) else select_region(recording, str(region))
 
-    def _simulate(self, regions: Sequence[str]) -> dict[str, SimulatedRegion]:
-        """Return the truth about some regions; the pictures are drawn once for all of them."""
-        table, repetitions = self.table(), self.repetitions()
+    def stages(self, regions: Sequence[str] = tuple(_REGIONS)) -> dict[str, np.ndarray]:
+        """Return what the simulation computes of its stimuli on the way to the responses; they are drawn once.
+
+        Parameters
+        ----------
+        regions : sequence of {'V4', 'IT'}
+
+        Returns
+        -------
+        dict from str to array (n, features)
+            'energies', the first stage (see `pooled_energies`), and the latents that each region responds to.
+        """
+        table = self.table()
         images = RenderedImages(table, FEATURE_SIZE_PX)
         energies = pooled_energies(np.stack([images[row] for row in range(len(table))]))
-        truths = {}
-        for region in regions:
-            parts, make_latents = _REGIONS[region]
-            latents = make_latents(energies, table, self._generator(_LATENT_SEED, region))
-            truths[region] = _populate(region, parts, latents, repetitions, self._generator(_NEUROID_SEED, region))
+        latents = {
+            region: _REGIONS[region][1](energies, table, self._generator(_LATENT_SEED, region)) for region in regions
+        }
+        return {"energies": energies.reshape(len(table), -1), **latents}
+
+    def _simulate(self, regions: Sequence[str]) -> dict[str, SimulatedRegion]:
+        """Return the truth about some regions."""
+        repetitions, stages = self.repetitions(), self.stages(regions)
+        truths = {
+            region: _populate(
+                region, _REGIONS[region][0], stages[region], repetitions, self._generator(_NEUROID_SEED, region)
+            )
+            for region in regions
+        }
+        if not self.recurrence:
+            truths = {name: replace(t, weights=np.stack([t.weights[0]] * 2)) for name, t in truths.items()}
         return truths
 
     def _count_spikes(self, truths: Mapping[str, SimulatedRegion], blocks: Sequence[np.ndarray]) -> np.ndarray:

@@ -116,9 +116,10 @@ def early_course(latency_ms: np.ndarray) -> np.ndarray:
     return course / course.max(1, keepdims=True)
 
 
-def late_course(onset_ms: np.ndarray, duration_ms: np.ndarray) -> np.ndarray:
+def late_course(onset_ms: np.ndarray, duration_ms: np.ndarray, centres_ms: np.ndarray | None = None) -> np.ndarray:
     """Return the course (N, T), peak 1, of the recurrent response: one smooth hump from its onset (N,) on."""
-    phase = (_bin_centres() - onset_ms[:, None]) / duration_ms[:, None]
+    centres = _bin_centres() if centres_ms is None else centres_ms
+    phase = (centres - onset_ms[:, None]) / duration_ms[:, None]
     return np.sin(np.pi * phase.clip(0, 1)) ** 2
 
 

@@ -54,6 +54,7 @@ Url = Annotated[str, Rule("an https address", is_safe_url)]
 Sha256 = Annotated[str, Rule("64 lower-case hexadecimal digits", re.compile(r"[0-9a-f]{64}").fullmatch)]
 Sha1 = Annotated[str, Rule("40 lower-case hexadecimal digits", re.compile(r"[0-9a-f]{40}").fullmatch)]
 ByteCount = Annotated[int, Rule("a positive number of bytes", lambda count: count > 0)]
+Positive = Annotated[int, Rule("at least 1", lambda count: count > 0)]
 Degrees = Annotated[float, Rule("a positive number of degrees", lambda degrees: degrees > 0)]
 Words = Annotated[str, Rule("text that says something", lambda text: bool(text.strip()))]
 DatasetName = Annotated[
@@ -71,8 +72,9 @@ class FileEntry:
     name : str
         Path below the dataset's folder, with forward slashes.
     role : str
-        What a reader uses it for: 'assembly' (labelled responses), 'responses' (a bare array), 'images',
-        'stimulus_table', 'weights', or 'weights_index' (of a checkpoint in two files).
+        What a reader uses it for: 'assembly' (labelled responses), 'responses' (a bare array, or the raster of one
+        neuron), 'images' (and what else lies in the same archive), 'stimulus_table', 'weights', or 'weights_index' (of
+        a checkpoint in two files).
     url : str, optional
         https address; None where the file is not public and is fetched from a folder only.
     url_unconfirmed : str, optional
@@ -147,6 +149,11 @@ class Manifest:
         Width of the images in degrees of visual angle; None where the source does not state it.
     repetitions : bool, optional
         Whether single repetitions are there, so that internal consistency can be computed; required for recordings.
+    n_repetitions : int, optional
+        Where neurons were recorded one after the other: how many repetitions of every stimulus are taken from each;
+        neurons with fewer are left out.
+    session : str, optional
+        Which part of the files this dataset is, where they hold several.
     simulated : bool
         Whether neurofit generates the responses.
     notes : str
@@ -170,6 +177,8 @@ class Manifest:
     time_bins_unconfirmed: Words | None = None
     size_deg: Degrees | None = None
     repetitions: bool | None = None
+    n_repetitions: Positive | None = None
+    session: Words | None = None
     simulated: bool = False
     notes: str = ""
     files: tuple[FileEntry, ...] = ()
@@ -228,6 +237,8 @@ class Manifest:
             for key, value in (("reader", self.reader), ("regions", self.regions), ("repetitions", self.repetitions)):
                 if value in (None, ()):
                     yield f"{key} is missing, which a recording needs"
+        if self.n_repetitions is not None and not self.repetitions:
+            yield "n_repetitions is given although there are no repetitions"
         if bool(self.files) == self.simulated:
             yield "files are given for simulated data" if self.files else "files is missing, and the data not simulated"
         names = Counter(entry.name.lower() for entry in self.files)  # lower: some file systems see no case

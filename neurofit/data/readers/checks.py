@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import math
+import tarfile
 import tokenize
 import zipfile
 import zlib
@@ -33,7 +35,8 @@ MAX_EXPANSION = 512
 FREE_BYTES = 64 * 2**20  # whatever their ratio, contents up to this size harm nobody
 TIME_TOLERANCE = 1e-6  # how far a whole number stored as a float may lie from it
 
-# What NumPy, h5py, h5netcdf, xarray and zipfile were seen to raise on damaged files (tests flip and cut bytes).
+# What NumPy, h5py, h5netcdf, xarray, zipfile, tarfile and csv were seen to raise on damaged files (tests flip and cut
+# bytes).
 _LIBRARY_ERRORS = (
     OSError,
     ValueError,
@@ -44,6 +47,8 @@ _LIBRARY_ERRORS = (
     EOFError,
     SyntaxError,
     tokenize.TokenError,
+    csv.Error,
+    tarfile.TarError,
     zipfile.BadZipFile,
     zlib.error,
 )
