@@ -32,16 +32,40 @@ if TYPE_CHECKING:
     from neurofit.models.execution import Execution as Execution
     from neurofit.models.preprocessing import Preprocessing as Preprocessing
     from neurofit.models.repeated import RepeatedNetwork as RepeatedNetwork
+    from neurofit.report.ceiling_figure import plot_ceilings as plot_ceilings
+    from neurofit.report.comparison_figure import plot_comparison as plot_comparison
     from neurofit.report.figures import plot_time_course as plot_time_course
+    from neurofit.report.health_figure import plot_health as plot_health
     from neurofit.report.record import load_record as load_record
     from neurofit.report.record import make_record as make_record
+    from neurofit.report.tradeoff import tradeoff_of_records as tradeoff_of_records
+    from neurofit.report.tradeoff_figure import plot_tradeoff as plot_tradeoff
     from neurofit.scoring.benchmark import Benchmark as Benchmark
     from neurofit.scoring.benchmark import list_benchmarks as list_benchmarks
     from neurofit.scoring.benchmark import load_benchmark as load_benchmark
     from neurofit.scoring.ceiling import internal_consistency as internal_consistency
+    from neurofit.scoring.commitment import Commitment as Commitment
+    from neurofit.scoring.commitment import load_commitment as load_commitment
+    from neurofit.scoring.committed import LayerScores as LayerScores
+    from neurofit.scoring.committed import run_committed as run_committed
+    from neurofit.scoring.committed import score_layers as score_layers
+    from neurofit.scoring.compare import compare as compare
+    from neurofit.scoring.decoding import decode as decode
+    from neurofit.scoring.health import component_curve as component_curve
+    from neurofit.scoring.health import learning_curve as learning_curve
+    from neurofit.scoring.health_summary import diagnose_components as diagnose_components
+    from neurofit.scoring.health_summary import diagnose_learning as diagnose_learning
+    from neurofit.scoring.inter_animal import inter_animal_consistency as inter_animal_consistency
+    from neurofit.scoring.inter_animal import run_inter_animal as run_inter_animal
     from neurofit.scoring.predictivity import predictivity as predictivity
+    from neurofit.scoring.run import load_target as load_target
     from neurofit.scoring.run import run as run
     from neurofit.scoring.score import check_score as check_score
+    from neurofit.scoring.selection import commit_layers as commit_layers
+    from neurofit.scoring.solution_comparison import compare_solution_times as compare_solution_times
+    from neurofit.scoring.solution_comparison import solution_times_of_model as solution_times_of_model
+    from neurofit.scoring.solution_times import object_solution_times as object_solution_times
+    from neurofit.scoring.solution_times import solution_time_consistency as solution_time_consistency
     from neurofit.scoring.storage import load_score as load_score
     from neurofit.scoring.storage import save_score as save_score
     from neurofit.scoring.summary import headline as headline
@@ -80,16 +104,40 @@ _MODULES = {
     "Execution": "models.execution",
     "Preprocessing": "models.preprocessing",
     "RepeatedNetwork": "models.repeated",
+    "plot_ceilings": "report.ceiling_figure",
+    "plot_comparison": "report.comparison_figure",
     "plot_time_course": "report.figures",
+    "plot_health": "report.health_figure",
     "load_record": "report.record",
     "make_record": "report.record",
+    "tradeoff_of_records": "report.tradeoff",
+    "plot_tradeoff": "report.tradeoff_figure",
     "Benchmark": "scoring.benchmark",
     "list_benchmarks": "scoring.benchmark",
     "load_benchmark": "scoring.benchmark",
     "internal_consistency": "scoring.ceiling",
+    "Commitment": "scoring.commitment",
+    "load_commitment": "scoring.commitment",
+    "LayerScores": "scoring.committed",
+    "run_committed": "scoring.committed",
+    "score_layers": "scoring.committed",
+    "compare": "scoring.compare",
+    "decode": "scoring.decoding",
+    "component_curve": "scoring.health",
+    "learning_curve": "scoring.health",
+    "diagnose_components": "scoring.health_summary",
+    "diagnose_learning": "scoring.health_summary",
+    "inter_animal_consistency": "scoring.inter_animal",
+    "run_inter_animal": "scoring.inter_animal",
     "predictivity": "scoring.predictivity",
+    "load_target": "scoring.run",
     "run": "scoring.run",
     "check_score": "scoring.score",
+    "commit_layers": "scoring.selection",
+    "compare_solution_times": "scoring.solution_comparison",
+    "solution_times_of_model": "scoring.solution_comparison",
+    "object_solution_times": "scoring.solution_times",
+    "solution_time_consistency": "scoring.solution_times",
     "load_score": "scoring.storage",
     "save_score": "scoring.storage",
     "headline": "scoring.summary",

@@ -37,6 +37,7 @@ SIMULATED = "simulated"  # 0 or 1 (netCDF has no boolean)
 DATASET = "dataset"
 BASIS = "basis"  # of activations reduced to their inner products: SHARED by all bins, or PER_BIN
 SHARED, PER_BIN = "shared", "per-bin"
+CORRELATION = "correlation"  # the basis of patterns centred and scaled over units, bin by bin
 
 
 class Term(NamedTuple):

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import neurofit
-from neurofit.cli import data, models, score, train
+from neurofit.cli import ceiling, compare, data, health, layers, models, ost, score, tradeoff, train
 from neurofit.errors import NeurofitError
 
 OK, BAD_INPUT, INTERRUPTED = 0, 2, 130
@@ -20,7 +20,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("score", epilog=score.EXAMPLES)(score.score)
+app.command("ost", epilog=ost.EXAMPLES)(ost.ost)
+app.command("compare", epilog=compare.EXAMPLES)(compare.compare)
 app.command("train", epilog=train.EXAMPLES)(train.train)
+app.command("ceiling", epilog=ceiling.EXAMPLES)(ceiling.ceiling)
+app.command("layers", epilog=layers.EXAMPLES)(layers.layers)
+app.command("health", epilog=health.EXAMPLES)(health.health)
+app.command("tradeoff", epilog=tradeoff.EXAMPLES)(tradeoff.tradeoff)
 app.add_typer(data.app, name="data")
 app.add_typer(models.app, name="models")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -50,6 +50,7 @@ def list_(as_json: Json = False, folder: Folder = None) -> None:
     rows = [(m.name, f"{m.parameters:,}", m.weights, _percent(m.top1), m.licence, m.summary) for m in models]
     for line in _table(header, rows, right={1, 3}):
         output.say(line)
+    output.note("besides: sim_truth, SIMULATED ground truth: the stages of the simulated ventral stream (no network)")
     output.emit([_without_layers(model) for model in models])
 
 
@@ -60,11 +61,13 @@ def show(
     folder: Folder = None,
 ) -> None:
     """Describe one model: layers with their shapes, cells, feedback and first valid step; its input; its weights."""
+    from neurofit.models.cost import describe_zoo_cost
     from neurofit.models.description import describe_model
 
     output = Output(as_json)
     model = describe_model(name, folder)
-    for label, text in _in_words(model).items():
+    cost = describe_zoo_cost(name)
+    for label, text in (_in_words(model) | _cost_in_words(cost)).items():
         if text:
             output.say(f"{label + ':':14} {text}")
     output.say()
@@ -72,7 +75,7 @@ def show(
     rows = [_layer_row(layer, model.step_ms) for layer in model.layers]
     for line in _table(header, rows, right={4, 5, 6}):
         output.say(line)
-    output.emit(dataclasses.asdict(model))
+    output.emit(dataclasses.asdict(model) | cost)
 
 
 @app.command(epilog="Example: neurofit models fetch rgc_intermediate --from ~/Downloads/ckpts")
@@ -130,7 +133,27 @@ def _in_words(model: ModelDescription) -> dict[str, str]:
         "input": f"{picture.size_px} x {picture.size_px} px, minus {_numbers(picture.mean)}, divided by "
         f"{_numbers(picture.std)}; the screen without an image is {picture.blank} after that",
         "compared with": ", ".join(f"{region}: {layer}" for region, layer in model.region_layers.items()),
+        "published": _published(model),
     }
+
+
+def _cost_in_words(cost: Mapping[str, int]) -> dict[str, str]:
+    """Say what a network costs."""
+    if not cost:
+        return {}
+    on = f"the image on for {cost['macs_on']}"
+    return {
+        "units": f"{cost['network_units']:,} in all layers",
+        "operations": f"{cost['macs'] / 1e9:.3g} G multiply-accumulates an image, {cost['macs_steps']} steps, {on}",
+    }
+
+
+def _published(model: ModelDescription) -> str:
+    """Say what layers the authors compare with which region, and where they do."""
+    from neurofit.models.zoo import PUBLISHED_SOURCE
+
+    several = ", ".join(f"{region}: {' or '.join(layers)}" for region, layers in model.published_layers.items())
+    return f"{several} ({PUBLISHED_SOURCE})" if several else ""
 
 
 def _accuracy(model: ModelDescription) -> str:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from neurofit.models.execution import Execution
     from neurofit.scoring.benchmark import Benchmark
     from neurofit.subjects.features import FeatureOptions
-    from neurofit.subjects.model_subject import ModelSubject
+    from neurofit.subjects.library import LoadedSubject
 
 # The embedded, simulated default for each region.
 DEFAULT_BENCHMARKS = {"V4": "sim-v4", "IT": "sim-it", "pIT": "sim-it", "aIT": "sim-it"}
@@ -30,6 +30,20 @@ BenchmarkName = Annotated[
 ]
 TemporalMapping = Annotated[
     Literal["per-bin", "fixed"] | None, typer.Option("--mapping", help="One mapping per time bin, or one for all.")
+]
+StaticMode = Annotated[
+    Literal["own", "constant", "once", "uniform", "graded"] | None,
+    typer.Option("--static-mode", help="What a network without dynamics does in time; the benchmark's by default."),
+]
+StaticLatency = Annotated[
+    int | None, typer.Option("--static-latency-ms", min=0, help="When its responses begin; the mode's own by default.")
+]
+StaticLayers = Annotated[
+    str | None, typer.Option("--static-layers", help="Its layers in uniform and graded, such as conv4,conv5; all.")
+]
+Metric = Annotated[
+    Literal["predictivity", "rsa", "decoding"] | None,
+    typer.Option(help="What is compared: predictions, RDMs, or what is decoded; the benchmark's own by default."),
 ]
 Regression = Annotated[
     Literal["pls", "ridge"] | None, typer.Option(help="Partial least squares, or ridge with a penalty per neuroid.")
@@ -89,12 +103,17 @@ def check_formula(formula: str | None) -> None:
         formula_named(formula)
 
 
-def check_layer(layer: str, subject: ModelSubject) -> None:
+def check_layer(layer: str, subject: LoadedSubject) -> None:
     """Raise if the subject has no such layer, before a benchmark's data are loaded."""
     from neurofit.errors import UnknownNameError
 
     if layer not in subject.layers:
         raise UnknownNameError("layer", layer, subject.layers)
+
+
+def layer_names(text: str | None) -> tuple[str, ...] | None:
+    """Return the names in a list with commas."""
+    return None if text is None else tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def feature_options(choice: Any, memory: str, scratch: Path | None) -> FeatureOptions | None:

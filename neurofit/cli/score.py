@@ -9,6 +9,7 @@ import typer
 
 from neurofit.cli import options as opt
 from neurofit.cli.output import Output
+from neurofit.cli.population_words import say_population_score
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from neurofit.report.record import RunRecord
     from neurofit.scoring.benchmark import Benchmark
+    from neurofit.scoring.commitment import Commitment
 
 EXAMPLES = (
     "Examples: neurofit score --model rgc --region IT   |   "
@@ -30,7 +32,14 @@ def score(
     layer: Annotated[
         str | None, typer.Option(help="Layer of the model; the one committed to the region by default.")
     ] = None,
+    commitment: Annotated[
+        Path | None, typer.Option(help="File of `neurofit layers`: each split has the layer of its training stimuli.")
+    ] = None,
+    metric: opt.Metric = None,
     mapping: opt.TemporalMapping = None,
+    static_mode: opt.StaticMode = None,
+    static_latency_ms: opt.StaticLatency = None,
+    static_layers: opt.StaticLayers = None,
     regression: opt.Regression = None,
     components: opt.Components = None,
     splits: opt.Splits = None,
@@ -54,20 +63,24 @@ def score(
     opt.check_formula(formula)
     chosen = opt.benchmark_named(benchmark, region).varied(
         region=region,
+        metric=metric,
         regression=regression,
         temporal=mapping,
         n_components=components,
         n_splits=splits,
         formula=formula,
         n_halvings=halvings,
+        static_mode=static_mode,
+        static_latency_ms=static_latency_ms,
+        static_layers=opt.layer_names(static_layers),
     )
     from neurofit.files.manifest import load_manifest
-    from neurofit.report.figures import plot_time_course
     from neurofit.report.record import make_record
-    from neurofit.report.style import save_figure
+    from neurofit.scoring.committed import commitment_of, run_committed
+    from neurofit.scoring.metrics import PREDICTIVITY
     from neurofit.scoring.run import run
-    from neurofit.scoring.storage import save_score
-    from neurofit.scoring.summary import summarise
+    from neurofit.scoring.time_course import as_benchmarked
+    from neurofit.subjects.cost import describe_cost
     from neurofit.subjects.library import committed_layer, load_subject
     from neurofit.subjects.model_subject import choose_device
     from neurofit.subjects.user_code import running_user_code
@@ -82,27 +95,74 @@ def score(
             announce=output.say,
             execution=opt.execution(precision, channels_last, compiled),
         )
-    layer = layer or committed_layer(subject, chosen.region)
-    opt.check_layer(layer, subject)
+    subject = as_benchmarked(subject, chosen, must=static_mode is not None)
+    following = None if commitment is None else _commitment(commitment, layer)
+    if following is not None and chosen.metric.kind != PREDICTIVITY:
+        chosen.metric.refuse("--commitment")
+    if following is None:
+        layer = layer or committed_layer(subject, chosen.region)
+        opt.check_layer(layer, subject)
     folder = opt.writable(out)
     manifest = load_manifest(chosen.dataset)
-    output.say(f"{subject.name}, layer {layer}, on {chosen.region} of {manifest.title}")
+    which = f"layer {layer}" if following is None else f"layers as in {commitment}"
+    output.say(f"{subject.name}, {which}, on {chosen.region} of {manifest.title}")
+    options: Any = {"data": data, "mapping_device": place, "progress": True}
     with output.of_others(), running_user_code(model):
-        result = run(chosen, subject, layer=layer, data=data, mapping_device=place, progress=True)
-    table = summarise(result, chosen.aggregation)
-    record = make_record(result, chosen, manifest, subject.describe())
-    _say_what(output, result, chosen)
+        if following is None:
+            result = run(chosen, subject, layer=str(layer), **options)
+        else:
+            result = run_committed(chosen, subject, following, **options)
+            output.say(f"commitment: {result.attrs['commitment_use']}")
+        cost = describe_cost(subject, chosen.viewing.viewing())
+    record = make_record(result, chosen, manifest, {**subject.describe(), **cost, **commitment_of(result)})
+    _say(output, result, chosen, record)
+    stem = opt.slug(subject.name, layer or "committed", chosen.region, chosen.name)
+    _write(output, folder / stem, result, record, chosen)
+
+
+def _say(output: Output, score: xr.Dataset, benchmark: Benchmark, record: RunRecord) -> None:
+    """Say what was scored, the table per time bin, and the headline."""
+    from neurofit.scoring.metrics import PREDICTIVITY
+    from neurofit.scoring.summary import summarise
+
+    table = summarise(score, benchmark.aggregation)
+    if benchmark.metric.kind != PREDICTIVITY:
+        say_population_score(output, score, benchmark, table, record)
+        return
+    _say_what(output, score, benchmark)
     _say_table(output, table)
     _say_headline(output, record)
-    stem = opt.slug(subject.name, layer, chosen.region, chosen.name)
+
+
+def _write(output: Output, stem: Path, score: xr.Dataset, record: RunRecord, benchmark: Benchmark) -> None:
+    """Write record, score and figure, and say where they are."""
+    from neurofit.report.figures import plot_time_course
+    from neurofit.report.style import save_figure
+    from neurofit.scoring.storage import save_score
+
+    record_path, score_path, figure_path = (stem.with_name(f"{stem.name}.{kind}") for kind in ("json", "nc", "png"))
     written = {
-        "record": record.save(folder / f"{stem}.json"),
-        "score": save_score(result, folder / f"{stem}.nc"),
-        "figure": save_figure(plot_time_course(result, chosen.aggregation), folder / f"{stem}.png"),
+        "record": record.save(record_path),
+        "score": save_score(score, score_path),
+        "figure": save_figure(plot_time_course(score, benchmark.aggregation), figure_path),
     }
     for what, path in written.items():
         output.say(f"{what}: {path}")
     output.emit({**record.as_dict(), "written": {k: str(v) for k, v in written.items()}})
+
+
+def _commitment(path: Path, layer: str | None) -> Commitment:
+    """Return the commitment of a file, which leaves no layer to be named."""
+    from neurofit.errors import ConfigurationError
+    from neurofit.scoring.commitment import load_commitment
+
+    if layer is not None:
+        raise ConfigurationError(
+            "a score is of one layer or follows a commitment",
+            f"--layer {layer} and --commitment were given",
+            "drop one",
+        )
+    return load_commitment(path)
 
 
 def _say_what(output: Output, score: xr.Dataset, benchmark: Benchmark) -> None:
@@ -118,9 +178,10 @@ def _say_what(output: Output, score: xr.Dataset, benchmark: Benchmark) -> None:
         f"{score.sizes['neuroid']} neuroids, {score.sizes['time_bin']} time bins"
     )
     output.say(
-        f"mapping: {attrs['mapping']}, {attrs['temporal_mapping']}, {attrs['n_splits']} splits; "
+        f"mapping: {attrs['mapping']}, {attrs['temporal_mapping']} in time, {attrs['n_splits']} splits; "
         f"{attrs['n_halvings']} halvings; features: {features}"
     )
+    output.say(f"time course of {attrs['subject']}: {attrs['source_time_course']}")
     formula = formula_named(str(attrs["formula"]))
     output.say(f"noise-corrected by '{formula.name}': {formula.text}" if formula.corrects else "no noise correction")
     output.say()

@@ -130,8 +130,8 @@ class HeldOutFits:
         MappingError
             If Y is not finite, or not of n images.
         """
-        (r,), kept = self._all((Y,), with_targets)
-        return HeldOut(r, kept)
+        (r,), kept = self.compared((Y,), with_targets)
+        return HeldOut(r[0], kept)
 
     def correlate_halves(self, first: Any, second: Any) -> HeldOutHalves:
         """Correlate two halves of the trials on the test images: predictions of the refitted mapping, and responses.
@@ -148,12 +148,17 @@ class HeldOutFits:
         MappingError
             As `correlate`.
         """
-        (mapping, responses), _ = self._all((first, second), with_each_other)
-        return HeldOutHalves(mapping, responses)
+        (mapping, responses), _ = self.compared((first, second), with_each_other)
+        return HeldOutHalves(mapping[0], responses[0])
 
-    def _all(
-        self, arrays: tuple[Any, ...], compare: Callable[..., tuple[Array, ...]]
+    def compared(
+        self, arrays: tuple[Any, ...], compare: Callable[..., tuple[Array, ...]], prefixes: Sequence[int] = ()
     ) -> tuple[list[Correlations], npt.NDArray[np.int64]]:
+        """Return correlations (P, S, B, G, q) of the first so many components, all by default, and those kept (S, B).
+
+        See `correlate`, `correlate_halves` and `kernel.prefixes`, which say what is compared.
+        """
+        prefixes = prefixes or (self.n_components,)
         n = self.source.values.shape[0]
         sides = [check_targets(array, n) for array in arrays]
         if sides[0].shape != sides[-1].shape:
@@ -163,7 +168,8 @@ class HeldOutFits:
                 "give set b of one for set b of the other",
             )
         n_sets, _, q = sides[0].shape
-        found = [np.full((len(self.splits), n_sets, self.n_groups, q), np.nan) for _ in arrays]
+        shape = (len(prefixes), len(self.splits), n_sets, self.n_groups, q)
+        found = [np.full(shape, np.nan) for _ in arrays]
         kept = np.zeros((len(self.splits), n_sets), np.int64)
         itemsize = self.source.features.itemsize
         xp = namespace(*sides)
@@ -171,10 +177,10 @@ class HeldOutFits:
             part = slice(members.start, members.stop)
             Y = sides[0][part] if len(sides) == 1 else xp.concat([side[part] for side in sides])
             sets = _Sets.of(self.source, Y, self._layout, self._map)
-            work = partial(self._split, sets, len(sides), compare)
+            work = partial(self._split, sets, len(sides), compare, prefixes)
             for s, (correlations, components) in enumerate(self._map(work, range(len(self.splits)))):
                 for one, into in zip(correlations, found, strict=True):
-                    into[s, part] = one
+                    into[:, s, part] = one
                 kept[s, part] = components
                 if self._advance is not None:
                     self._advance(Y.shape[0])
@@ -185,14 +191,20 @@ class HeldOutFits:
         sets: _Sets,
         n_sides: int,
         compare: Callable[..., tuple[Array, ...]],
+        prefixes: Sequence[int],
         s: int,
     ) -> tuple[list[Correlations], npt.NDArray[np.int64]]:
-        """Return correlations (b, G, q) and components (b,) of one split; sides lie one after the other."""
+        """Return correlations (P, b, G, q) and components (b,) of one split; sides lie one after the other."""
         training = self._statistics(s)
-        scored = self._predicted(sets, s) if training is None else self._score(training, sets, s, n_sides > 1)
-        b = scored.kept.shape[0] // n_sides
-        sides = [scored.part(slice(i * b, (i + 1) * b)) for i in range(n_sides)]
-        return [to_numpy(r) for r in compare(*sides)], to_numpy(sides[0].kept)
+        if training is None:
+            several = [self._predicted(sets, s, k) for k in prefixes]
+        else:
+            whole = self._score(training, sets, s, n_sides > 1)
+            several = [whole if k == self.n_components else whole.prefix(k) for k in prefixes]
+        kept = to_numpy(several[-1].kept)
+        b = len(kept) // n_sides
+        compared = [compare(*(scored.part(slice(i * b, (i + 1) * b)) for i in range(n_sides))) for scored in several]
+        return [np.stack([to_numpy(r) for r in each]) for each in zip(*compared, strict=True)], kept[:b]
 
     def _statistics(self, s: int) -> TrainingFeatures | None:
         if s in self._training:
@@ -231,17 +243,18 @@ class HeldOutFits:
         offset, tested = sets.offset[:, None], self._grouped(tested)
         return Scored.of(scores, loadings[:, None], means[:, None], offset, tested, found.kept)
 
-    def _predicted(self, sets: _Sets, s: int) -> Scored:
+    def _predicted(self, sets: _Sets, s: int, k: int) -> Scored:
         """Fit a split on its rows alone where down-dating would lose digits; the scores are the predictions then."""
         train, test = self.splits[s]
         targets = sets.targets
-        found, kept = predict_separately(self.source, targets.values, train, test, self.n_components)
+        found, kept = predict_separately(self.source, targets.values, train, test, k)
         xp = namespace(found)
         predictions = (found - targets.mean[:, None]) / targets.unit[:, None, None]
         n_sets, _, q = predictions.shape
         identity = like(np.tile(np.eye(q), (n_sets, 1, 1, 1)), predictions, predictions.dtype)
         tested = xp.astype(sets.values[:, self._layout.places[test]], predictions.dtype, copy=False)
-        return Scored.of(self._grouped(predictions), identity, 0.0, sets.offset[:, None], self._grouped(tested), kept)
+        offset, tested = sets.offset[:, None], self._grouped(tested)
+        return Scored.of(self._grouped(predictions), identity, xp.zeros_like(offset), offset, tested, kept)
 
     def _grouped(self, values: Array) -> Array:
         """Divide test rows (b, G n_test, columns) into groups (b, G, n_test, columns)."""

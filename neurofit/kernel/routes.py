@@ -13,8 +13,9 @@ from neurofit.errors import ConfigurationError, UnknownNameError
 from neurofit.kernel.gram_stream import BLOCK_BYTES, KEPT_BYTES, scratch_bytes
 
 Route = Literal["raw", "dual", "projected"]
-Basis = Literal["units", "shared", "per-bin"]
-"""What the features may be: the units themselves, any basis with the same inner products, or one such for each bin."""
+Basis = Literal["units", "shared", "per-bin", "correlation"]
+"""What the features may be: the units themselves, any basis with the same inner products, or one such for each bin;
+or such a basis for each bin of what `kernel.rdm.unit_patterns` makes of every image's units."""
 
 #: Memory that a run may use where the user says nothing: a laptop's half.
 MEMORY_BYTES = 2**33
@@ -47,7 +48,7 @@ class Demand:
     basis : str
         What the mapping allows: 'per-bin' where each bin has a mapping of its own that sees inner products only
         (unscaled PLS, ridge regression), 'shared' where one such mapping serves all bins, 'units' where the units
-        themselves matter.
+        themselves matter, 'correlation' where correlations of images over the units do.
     max_features : int
         Units above which a layer is not kept as it is, and to which it is projected.
     batch_bytes : int

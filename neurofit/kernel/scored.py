@@ -5,8 +5,7 @@ Letters: b target sets, G groups of test images, q neuroids, k components.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass, fields, replace
 
 from neurofit.kernel.arrays import Array, at_least, namespace
 from neurofit.kernel.correlation import CONSTANT
@@ -27,6 +26,10 @@ class Scored:
         Roots of the sums of squares of centred predictions and responses; NaN where they do not vary.
     kept : array (b,)
         Components kept.
+    centre : array (b, G, 1, k)
+        Means over the test images by which scores were centred.
+    means, offset : array (b, 1, q)
+        Training and global means of the targets, in their units.
     """
 
     scores: Array
@@ -35,25 +38,32 @@ class Scored:
     predicted_spread: Array
     spread: Array
     kept: Array
+    centre: Array
+    means: Array
+    offset: Array
 
     @classmethod
-    def of(cls, scores: Array, loadings: Array, means: Any, offset: Array, tested: Array, kept: Array) -> Scored:
+    def of(cls, scores: Array, loadings: Array, means: Array, offset: Array, tested: Array, kept: Array) -> Scored:
         """Centre what is not.
 
         Parameters
         ----------
-        scores, loadings, tested, kept
+        scores, loadings, means, offset, tested, kept
             See the attributes.
-        means : array (b, 1, q) or float
-            Training means of the targets, in their units.
-        offset : array (b, 1, q)
-            Global means of the targets, in their units.
         """
         centre = namespace(scores).mean(scores, axis=2, keepdims=True)
         level = means + (centre @ loadings)[:, :, 0]
         scores = scores - centre
         tested, spread = _spread(tested, offset)
-        return cls(scores, loadings, tested, _predicted_spread(scores, loadings, level, offset), spread, kept)
+        predicted = _predicted_spread(scores, loadings, level, offset)
+        return cls(scores, loadings, tested, predicted, spread, kept, centre, means, offset)
+
+    def prefix(self, k: int) -> Scored:
+        """Return what the first k components say alone; `kept` stays that of all."""
+        scores, loadings, centre = self.scores[..., :k], self.loadings[:, :, :k], self.centre[..., :k]
+        level = self.means + (centre @ loadings)[:, :, 0]
+        predicted = _predicted_spread(scores, loadings, level, self.offset)
+        return replace(self, scores=scores, loadings=loadings, centre=centre, predicted_spread=predicted)
 
     def part(self, sets: slice) -> Scored:
         """Return some of the target sets."""

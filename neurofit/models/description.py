@@ -77,6 +77,8 @@ class ModelDescription:
     preprocessing : Preprocessing
     region_layers : mapping from region to layer
         Which layer is compared with which region where the user names none.
+    published_layers : mapping from region to tuple of layers
+        All that its authors compare with a region; see `zoo.PUBLISHED_SOURCE`.
     layers : tuple of LayerDescription
     """
 
@@ -94,6 +96,7 @@ class ModelDescription:
     decoder: str | None
     preprocessing: Preprocessing
     region_layers: Mapping[str, str]
+    published_layers: Mapping[str, tuple[str, ...]]
     layers: tuple[LayerDescription, ...]
 
 
@@ -128,6 +131,7 @@ def describe_model(name: str, folder: Path | str | None = None) -> ModelDescript
         decoder=entry.decoder,
         preprocessing=entry.preprocessing,
         region_layers=entry.region_layers,
+        published_layers=entry.published_layers,
         layers=_describe_layers(entry),
     )
 

@@ -18,61 +18,68 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from itertools import accumulate, pairwise, takewhile
 from numbers import Integral
-from typing import Literal
+from typing import NamedTuple, Protocol
 
 from torch import Tensor, nn
 
 from neurofit.errors import ConfigurationError, ModelContractError, UnknownNameError, listed
 from neurofit.models.node_features import NodeFeatures, Nodes
-
-StaticMode = Literal["constant", "once", "uniform", "graded"]
-
-STATIC_MODES: dict[StaticMode, str] = {
-    "constant": "the image's features at every step, also after it is gone",
-    "once": "the image's features for as many steps as it is on, zero after",
-    "uniform": "the layers of a sequence one after the other, in runs of equal length",
-    "graded": "the layers of a sequence one after the other, in runs proportional to their depth",
-}
-"""Each mode in words, as records have it."""
-
-ALL = "all"
-"""Name of the sequence of all nodes, in the modes that lay out sequences, where the user names none."""
+from neurofit.models.static_modes import ALL, SEQUENCE_MODES, STATIC_MODES, StaticMode
 
 
-class StaticNetwork(nn.Module):
-    """A static network that keeps the contract of `neurofit.check_model`.
+class Reader(Protocol):
+    """What reads the features of a static network: `NodeFeatures`, or `neurofit.models.steady.SteadyResponse`."""
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the layers, from input to output."""
+
+    @property
+    def nodes(self) -> Mapping[str, str]:
+        """Where each layer is read."""
+
+    def __call__(self, images: Tensor, layers: Collection[str]) -> dict[str, Tensor]:
+        """Return features (B, ...) of images (B, 3, H, W), in the order in which the layers were reached."""
+
+
+class Run(NamedTuple):
+    """The steps from `begin` up to, not including, `end`, in which a layer's features are there."""
+
+    layer: str
+    begin: int
+    end: int
+
+
+class StaticCourse(nn.Module):
+    """Features of one image laid out over the steps of a presentation; keeps the contract of `neurofit.check_model`.
 
     Only the first frame is run, once: it is the image; it is gone where the frames are no longer this tensor. Features
     that are the same at all steps are expanded over them, not copied.
 
     Parameters
     ----------
-    network : torch.nn.Module
-        Called with one tensor (B, 3, H, W); what it returns is ignored.
-    nodes : mapping from layer to str, or sequence of str
-        Where features are read, from input to output; see `NodeFeatures`.
+    reader : Reader
+        A torch module.
     mode : str
         One of `STATIC_MODES`; the module's documentation defines them.
     latency : int or mapping from layer to int
-        Steps from the image's appearance to a layer's response (or a sequence's); 0 by default. The feed-forward curves
-        of the 2018 paper end at 150, 170 and 190 ms for V4, pIT and cIT/aIT: latencies of 5, 7 and 9 steps of 10 ms.
+        Steps from the image's appearance to a layer's response (or a sequence's); 0 by default.
     sequences : mapping from str to sequence of layers, optional
-        In the modes 'uniform' and 'graded', and there alone: what can be recorded. One sequence of all nodes, named
+        In the modes 'uniform' and 'graded', and there alone: what can be recorded. One sequence of all layers, named
         'all', by default.
 
     Raises
     ------
     UnknownNameError
-        If a mode, a submodule, or a layer in `latency` or `sequences` is not known.
+        If a mode, or a layer in `latency` or `sequences`, is not known.
     ConfigurationError
-        If a latency is negative or not in whole steps, a sequence is not in the nodes' order, or sequences are given in
-        another mode.
+        If a latency is negative or not in whole steps, a sequence is not in the layers' order, or sequences are given
+        in another mode.
     """
 
     def __init__(
         self,
-        network: nn.Module,
-        nodes: Nodes,
+        reader: Reader,
         *,
         mode: StaticMode,
         latency: int | Mapping[str, int] = 0,
@@ -81,7 +88,7 @@ class StaticNetwork(nn.Module):
         super().__init__()
         if mode not in STATIC_MODES:
             raise UnknownNameError("mode of a static network", mode, STATIC_MODES)
-        self.reader, self.mode = NodeFeatures(network, nodes), mode
+        self.reader, self.mode = reader, mode
         self.sequences = self._sequences(sequences)
         self.latency = self._latencies(latency)
 
@@ -119,9 +126,29 @@ class StaticNetwork(nn.Module):
         on = sum(1 for _ in takewhile(lambda frame: frame is image, frames))
         read = dict.fromkeys(node for layer in asked for node in self.sequences.get(layer, (layer,)))
         features = self.reader(image, tuple(read))
+        runs = {layer: self.runs(layer, on, len(frames)) for layer in asked}
         if self.sequences:
-            return {layer: self._in_turn(layer, features, len(frames)) for layer in asked}
-        return {layer: self._held(features[layer], self.latency[layer], on, len(frames)) for layer in asked}
+            return {layer: self._in_turn(layer, features, runs[layer], len(frames)) for layer in asked}
+        return {layer: _held(features[layer], runs[layer][0], len(frames)) for layer in asked}
+
+    def runs(self, layer: str, on: int, steps: int) -> list[Run]:
+        """Return when which features are there, in the recording of a layer or a sequence.
+
+        Parameters
+        ----------
+        layer : str
+            One of `layers`.
+        on, steps : int
+            For how many steps the image is on, and how many there are.
+        """
+        latency = min(self.latency[layer], steps)
+        if not self.sequences:
+            return [Run(layer, latency, steps if self.mode == "constant" else min(latency + on, steps))]
+        bounds = pairwise(run_bounds(self.weights(layer), steps - latency))
+        return [
+            Run(member, latency + begin, latency + end)
+            for member, (begin, end) in zip(self.sequences[layer], bounds, strict=True)
+        ]
 
     def weights(self, sequence: str) -> list[int]:
         """Return to what the runs of a sequence's layers are proportional: 1 each, or their depths."""
@@ -143,16 +170,7 @@ class StaticNetwork(nn.Module):
             told[f"sequence_{name}"] = ", ".join(f"{layer} x {weight}" for layer, weight in runs)
         return told
 
-    def _held(self, features: Tensor, latency: int, on: int, steps: int) -> Tensor:
-        """Lay out one layer's features (B, ...), from its latency to the end or for as long as the image is on."""
-        stop = steps if self.mode == "constant" else min(latency + on, steps)
-        if latency == 0 and stop == steps:
-            return features.unsqueeze(1).expand(-1, steps, *features.shape[1:])
-        course = features.new_zeros(len(features), steps, *features.shape[1:])
-        course[:, latency:stop] = features.unsqueeze(1)
-        return course
-
-    def _in_turn(self, name: str, features: Mapping[str, Tensor], steps: int) -> Tensor:
+    def _in_turn(self, name: str, features: Mapping[str, Tensor], runs: Sequence[Run], steps: int) -> Tensor:
         """Lay out the layers of a sequence one after the other, each in columns of its own."""
         members = self.sequences[name]
         reached = [layer for layer in features if layer in members]
@@ -165,16 +183,13 @@ class StaticNetwork(nn.Module):
         units = [features[layer].flatten(1) for layer in members]
         course = units[0].new_zeros(len(units[0]), steps, sum(u.shape[1] for u in units))
         columns = pairwise(accumulate((u.shape[1] for u in units), initial=0))
-        latency = min(self.latency[name], steps)
-        for own, (begin, end), (left, right) in zip(
-            units, pairwise(run_bounds(self.weights(name), steps - latency)), columns, strict=True
-        ):
-            course[:, latency + begin : latency + end, left:right] = own.unsqueeze(1)
+        for own, run, (left, right) in zip(units, runs, columns, strict=True):
+            course[:, run.begin : run.end, left:right] = own.unsqueeze(1)
         return course
 
     def _sequences(self, given: Mapping[str, Sequence[str]] | None) -> dict[str, tuple[str, ...]]:
         nodes = self.reader.layers
-        if self.mode in ("constant", "once"):
+        if self.mode not in SEQUENCE_MODES:
             if given is not None:
                 raise ConfigurationError(
                     "sequences of layers are laid out in the modes 'uniform' and 'graded'",
@@ -209,6 +224,48 @@ class StaticNetwork(nn.Module):
         return {layer: int(named.get(layer, 0)) for layer in self.layers}
 
 
+class StaticNetwork(StaticCourse):
+    """A static network that is not ours, read at its submodules.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        Called with one tensor (B, 3, H, W); what it returns is ignored.
+    nodes : mapping from layer to str, or sequence of str
+        Where features are read, from input to output; see `NodeFeatures`.
+    mode, latency, sequences
+        See `StaticCourse`. The feed-forward curves of the 2018 paper end at 150, 170 and 190 ms for V4, pIT and
+        cIT/aIT: latencies of 5, 7 and 9 steps of 10 ms.
+
+    Raises
+    ------
+    UnknownNameError
+        If a submodule is not known, and as `StaticCourse` does.
+    ConfigurationError
+        See `StaticCourse`.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        nodes: Nodes,
+        *,
+        mode: StaticMode,
+        latency: int | Mapping[str, int] = 0,
+        sequences: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
+        super().__init__(NodeFeatures(network, nodes), mode=mode, latency=latency, sequences=sequences)
+
+
+def _held(features: Tensor, run: Run, steps: int) -> Tensor:
+    """Lay out one layer's features (B, ...) for the steps of a run."""
+    if (run.begin, run.end) == (0, steps):
+        return features.unsqueeze(1).expand(-1, steps, *features.shape[1:])
+    course = features.new_zeros(len(features), steps, *features.shape[1:])
+    course[:, run.begin : run.end] = features.unsqueeze(1)
+    return course
+
+
 def run_bounds(weights: Sequence[int], steps: int) -> list[int]:
     """Divide steps into runs with lengths proportional to weights.
 
@@ -230,4 +287,4 @@ def run_bounds(weights: Sequence[int], steps: int) -> list[int]:
     return [-((total - 2 * steps * share) // (2 * total)) for share in accumulate(weights, initial=0)]
 
 
-__all__ = ["ALL", "STATIC_MODES", "StaticMode", "StaticNetwork", "run_bounds"]
+__all__ = ["ALL", "STATIC_MODES", "Reader", "Run", "StaticCourse", "StaticMode", "StaticNetwork", "run_bounds"]

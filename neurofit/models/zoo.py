@@ -14,7 +14,7 @@ from pathlib import Path
 from torch import nn
 
 from neurofit.errors import UnknownNameError
-from neurofit.models.architectures import Stage, imagenet128, intermediate, intermediate_rgc, shallow
+from neurofit.models.architectures import imagenet128, intermediate, intermediate_rgc, shallow
 from neurofit.models.controls import INTERMEDIATE_DEEPER, INTERMEDIATE_WIDER, SHALLOW_DEEPER, SHALLOW_WIDER
 from neurofit.models.gated_cells import LSTMConfig
 from neurofit.models.network import READOUT, ConvRNN, NetworkConfig, layer_shapes
@@ -24,6 +24,7 @@ from neurofit.models.presentation import IMAGENET_INTERMEDIATE, IMAGENET_SHALLOW
 from neurofit.models.reciprocal_gated import ReciprocalGatedConfig
 from neurofit.models.released import RELEASED, WIDTHS
 from neurofit.models.released_store import released_weights_path
+from neurofit.models.small import SMALL_CELLS, SMALL_DEEPER, SMALL_FF, SMALL_RGC, SMALL_WIDER
 from neurofit.models.unroll import Shape
 from neurofit.models.weights import load_weights, weights_hash
 
@@ -40,6 +41,14 @@ def _regions(v4: str, pit: str, it: str) -> dict[str, str]:
 # later of each, which ends a stage or is the last.
 SHALLOW_LAYERS = _regions("conv3", "conv4", "conv5")
 INTERMEDIATE_LAYERS = _regions("conv6", "conv8", "conv10")
+# Both layers a region, as that README has them. Its shallow networks' conv6 is no node of theirs and is left out.
+PUBLISHED_SOURCE = "README of neuroailab/convrnns @ b76a44d"
+PUBLISHED_SHALLOW: Mapping[str, tuple[str, ...]] = {
+    "V4": ("conv3",), "pIT": ("conv4",), "cIT": ("conv5",), "aIT": ("conv5",)
+}  # fmt: skip
+PUBLISHED_INTERMEDIATE: Mapping[str, tuple[str, ...]] = {
+    "V4": ("conv5", "conv6"), "pIT": ("conv7", "conv8"), "cIT": ("conv9", "conv10"), "aIT": ("conv9", "conv10")
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -55,6 +64,8 @@ class ZooEntry:
     preprocessing : Preprocessing
     region_layers : mapping from region to layer
         Which layer is compared with which region where the user names none.
+    published_layers : mapping from region to tuple of layers
+        All that its authors compare with a region (`PUBLISHED_SOURCE`); empty for other networks.
     presentation : Presentation or None
         With which it was trained, or would be, and is read out by the network's decoder.
     weights : str or None
@@ -80,6 +91,7 @@ class ZooEntry:
     top5: float | None = None
     step_ms: int = 10
     licence: str = "BSD-3-Clause"
+    published_layers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def decoder(self) -> str | None:
@@ -120,10 +132,6 @@ class LoadedModel:
 AT_32, AT_64, AT_128, AT_224 = Preprocessing(32), Preprocessing(64), Preprocessing(128), Preprocessing(224)
 PIXEL_LAYERS = dict.fromkeys(SHALLOW_LAYERS, "pixels")
 
-# At 64 px the last stage keeps its 2 x 2 map unpooled, so that the 2 x 2 readout fits.
-SMALL: tuple[Stage, ...] = ((24, True), (48, True), (64, True), (96, True), (128, False))
-SMALL_RGC = shallow([ReciprocalGatedConfig(n) for n in (64, 96, 128)], SMALL, input_px=64, classes=100)
-SMALL_FF = shallow(None, SMALL, input_px=64, classes=100)
 T10, T12, T16, T17 = Presentation(10), Presentation(12), IMAGENET_SHALLOW, IMAGENET_INTERMEDIATE
 
 
@@ -135,6 +143,7 @@ def _released(name: str) -> ZooEntry:
         " ".join(["released:", depth, "network with", cell, "cells", *rest]),
         model.network, AT_224, SHALLOW_LAYERS if depth == "shallow" else INTERMEDIATE_LAYERS, model.presentation,
         released=name, top1=model.top1, top5=model.top5, licence="MIT",
+        published_layers=PUBLISHED_SHALLOW if depth == "shallow" else PUBLISHED_INTERMEDIATE,
     )  # fmt: skip
 
 
@@ -149,6 +158,17 @@ ZOO: dict[str, ZooEntry] = {
     ),
     "rgc_untrained": ZooEntry("rgc with seeded random weights", SMALL_RGC, AT_64, presentation=T10),
     "ff_untrained": ZooEntry("ff with seeded random weights", SMALL_FF, AT_64, presentation=T10),
+    **{
+        f"{cell}_untrained": ZooEntry(f"rgc with {cell} cells; random weights", config, AT_64, presentation=T10)
+        for cell, config in SMALL_CELLS.items()
+    },
+    "ff_wider_untrained": ZooEntry(
+        "ff, wider to as many parameters as rgc; random weights", SMALL_WIDER, AT_64, presentation=T10
+    ),
+    "ff_deeper_untrained": ZooEntry(
+        "ff, deeper to as many parameters as rgc; random weights",
+        SMALL_DEEPER, AT_64, _regions("conv6", "conv10", "conv19"), Presentation(24),
+    ),
     **{name: _released(name) for name in RELEASED},
     "ff_shallow": ZooEntry(
         "feed-forward version of rgc_shallow; random weights", shallow(), AT_224, presentation=T16

@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
+from neurofit.report.ceiling_figure import draw_inter_animal
+from neurofit.report.population_figure import plot_population_time_course
 from neurofit.report.style import BLUE, GREY, INK, ORANGE, add_caption, data_sentence, formula_sentence, plain_axes
 from neurofit.scoring.benchmark import AggregationSpec
+from neurofit.scoring.metrics import PREDICTIVITY
+from neurofit.scoring.population_score import metric_of
 from neurofit.scoring.summary import summarise
 from neurofit.vocabulary import SIMULATED, TIME_BIN_END, TIME_BIN_START
 
@@ -16,7 +20,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def plot_time_course(score: xr.Dataset, aggregation: AggregationSpec | None = None) -> Figure:
+def plot_time_course(
+    score: xr.Dataset, aggregation: AggregationSpec | None = None, inter_animal: xr.Dataset | None = None
+) -> Figure:
     """Draw predictivity over time with its ceiling.
 
     Parameters
@@ -24,14 +30,20 @@ def plot_time_course(score: xr.Dataset, aggregation: AggregationSpec | None = No
     score : xarray.Dataset
         From `neurofit.run` or `neurofit.predictivity`.
     aggregation : AggregationSpec, optional
+    inter_animal : xarray.Dataset, optional
+        Of `neurofit.inter_animal_consistency`, with the bins and formula of the score: drawn beside the ceiling.
 
     Returns
     -------
     matplotlib Figure
         Raw and corrected predictivity (median over neuroids, band: bootstrap interval over neuroids), the internal
-        consistency and the ceiling of r that follows from it, and the neuroids counted per bin below.
+        consistency and the ceiling of r that follows from it, and the neuroids counted per bin below; for other
+        metrics see `report.population_figure`.
     """
     from matplotlib.figure import Figure
+
+    if metric_of(score) != PREDICTIVITY:
+        return plot_population_time_course(score, aggregation)
 
     table = summarise(score, aggregation)
     centre = (table[TIME_BIN_START] + table[TIME_BIN_END]) / 2
@@ -53,6 +65,8 @@ def plot_time_course(score: xr.Dataset, aggregation: AggregationSpec | None = No
         if single:
             spread = np.abs(table[["low", "high"]].to_numpy().T - table["corrected"].to_numpy())
             top.errorbar(centre, table["corrected"], spread, color=ORANGE, capsize=4)
+    if inter_animal is not None:
+        draw_inter_animal(top, inter_animal, score, aggregation)
     top.axhline(0, color=INK, linewidth=0.6)
     if "on_ms" in score.attrs and not single:
         top.axvspan(0, score.attrs["on_ms"], ymin=0.975, color=INK, linewidth=0)  # a bar while the image is on

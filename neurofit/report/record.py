@@ -26,6 +26,8 @@ from neurofit.files.json_text import plain_values, to_json
 from neurofit.files.manifest import Manifest
 from neurofit.scoring.benchmark import Benchmark
 from neurofit.scoring.formulas import formula_named
+from neurofit.scoring.metrics import PREDICTIVITY
+from neurofit.scoring.population_score import metric_of
 from neurofit.scoring.run import SOURCE_ATTRS
 from neurofit.scoring.summary import headline, summarise
 
@@ -123,11 +125,8 @@ def make_record(
         },
         score={
             **result,
-            "formula_text": formula_named(str(score.attrs["formula"])).text,
-            "temporal_mapping": score.attrs["temporal_mapping"],
+            **(_of_mapping(score) if metric_of(score) == PREDICTIVITY else _of_populations(score)),
             **{name: score.attrs[name] for name in counts},
-            "n_neuroids": score.sizes["neuroid"],
-            **_fitted(score),
             "silent_bins": int(score["silent"].sum()),
         },
         time_bins=summarise(score, benchmark.aggregation).to_dict("records"),
@@ -143,6 +142,23 @@ def make_record(
             "peak_memory_mib": peak_memory_mib(),
         },
     )
+
+
+def _of_mapping(score: xr.Dataset) -> dict[str, Any]:
+    """Return what is said of a score of predictivity alone."""
+    return {
+        "metric": PREDICTIVITY,
+        "formula_text": formula_named(str(score.attrs["formula"])).text,
+        "temporal_mapping": score.attrs["temporal_mapping"],
+        "n_neuroids": score.sizes["neuroid"],
+        **_fitted(score),
+    }
+
+
+def _of_populations(score: xr.Dataset) -> dict[str, Any]:
+    """Return what is said of a score of two whole populations."""
+    said = ("measure", "formula_text", "n_neuroids", "n_stimuli_known", "repetitions", "n_objects", "chance")
+    return {name: score.attrs[name] for name in said if name in score.attrs}
 
 
 def _fitted(score: xr.Dataset) -> dict[str, Any]:

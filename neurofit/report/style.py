@@ -50,7 +50,9 @@ def formula_sentence(attrs: Mapping[str, Any]) -> str:
     """Return what a score's numbers are: the noise correction in words, mapping and splits."""
     formula = formula_named(str(attrs["formula"]))
     what = f"noise-corrected by '{formula.name}': {formula.text}" if formula.corrects else "raw Pearson r"
-    return f"Predictivity is {what}; {attrs['mapping']}, {attrs['temporal_mapping']}, {attrs['n_splits']} splits."
+    course = f" Time course of the source: {attrs['source_time_course']}." if "source_time_course" in attrs else ""
+    mapping = f"{attrs['mapping']}, temporal mapping '{attrs['temporal_mapping']}', {attrs['n_splits']} splits"
+    return f"Predictivity is {what}; {mapping}.{course}"
 
 
 def plain_axes(*several: Axes) -> None:

@@ -16,7 +16,9 @@ from neurofit.kernel.ridge import DEFAULT_ALPHAS
 from neurofit.kernel.routes import Basis
 from neurofit.mapping.estimators import PLSMapping, RidgeMapping
 from neurofit.mapping.splitters import BrainScoreSplit, StimulusShuffleSplit
+from neurofit.models.static_modes import OWN, SEQUENCE_MODES, ChosenMode
 from neurofit.scoring.formulas import FORMULAS
+from neurofit.scoring.metrics import MetricKind, MetricSpec
 from neurofit.subjects.viewing import Viewing
 
 Positive = Annotated[int, Rule("positive", lambda n: n > 0)]
@@ -49,6 +51,31 @@ class ViewingSpec:
     def viewing(self) -> Viewing:
         """Return the viewing."""
         return Viewing(self.on_ms, self.total_ms, self.field_deg)
+
+
+@dataclass(frozen=True)
+class StaticSpec:
+    """What subjects without dynamics of their own do in time; see `scoring.time_course`.
+
+    `mode` 'own': as they do by themselves. The others lay out a network's features (`neurofit.models.static`), with
+    responses from `latency_ms` after onset on, and the sequence of `layers` in 'uniform' and 'graded'; the defaults of
+    both are in `neurofit.subjects.time_course.in_static_mode`. Subjects with dynamics of their own stay as they are.
+    """
+
+    mode: ChosenMode = "own"
+    latency_ms: Annotated[int, Rule("0 or more", lambda n: n >= 0)] | None = None
+    layers: tuple[str, ...] | None = None
+
+    def cross_problems(self) -> Iterator[str]:
+        """Yield what does not belong to the mode."""
+        if self.mode == OWN and self.latency_ms is not None:
+            yield f"latency_ms is not for mode '{OWN}'"
+        if self.mode not in SEQUENCE_MODES and self.layers is not None:
+            yield f"layers is for the modes '{SEQUENCE_MODES[0]}' and '{SEQUENCE_MODES[1]}', not for '{self.mode}'"
+
+    def in_mode(self, mode: ChosenMode | None) -> StaticSpec:
+        """Return another mode with its defaults; itself if it is in this mode."""
+        return self if mode in (None, self.mode) else StaticSpec(mode or "own")
 
 
 @dataclass(frozen=True)
@@ -167,7 +194,7 @@ class Benchmark:
         Name of a data manifest.
     region : str
         Region or subregion of the dataset.
-    time_bins, viewing, mapping, splits, correction, aggregation
+    time_bins, viewing, static, metric, mapping, splits, correction, aggregation
         See each.
     source : str
         Where its choices come from.
@@ -181,10 +208,17 @@ class Benchmark:
     source: str
     time_bins: TimeBinSpec
     viewing: ViewingSpec = field(default_factory=ViewingSpec)
+    static: StaticSpec = field(default_factory=StaticSpec)
+    metric: MetricSpec = field(default_factory=MetricSpec)
     mapping: MappingSpec = field(default_factory=MappingSpec)
     splits: SplitSpec = field(default_factory=SplitSpec)
     correction: CorrectionSpec = field(default_factory=CorrectionSpec)
     aggregation: AggregationSpec = field(default_factory=AggregationSpec)
+
+    def cross_problems(self) -> Iterator[str]:
+        """Yield a latency that lies after all that is recorded."""
+        if self.static.latency_ms is not None and self.static.latency_ms >= self.viewing.total_ms:
+            yield f"static.latency_ms is {self.static.latency_ms}, and the viewing ends at {self.viewing.total_ms} ms"
 
     @classmethod
     def from_toml(cls, path: str | Path) -> Benchmark:
@@ -206,14 +240,22 @@ class Benchmark:
         n_splits: int | None = None,
         formula: str | None = None,
         n_halvings: int | None = None,
+        metric: MetricKind | None = None,
+        static_mode: ChosenMode | None = None,
+        static_latency_ms: int | None = None,
+        static_layers: tuple[str, ...] | None = None,
     ) -> Benchmark:
         """Return the benchmark with some choices changed; its name then says so, since scores no longer compare.
 
         Raises
         ------
         ConfigurationError
-            If a choice does not belong to the regression.
+            If a choice does not belong to the metric, the regression, or to the static mode.
         """
+        chosen = self.metric.of_kind(metric)
+        chosen.check_options(
+            regression=regression, mapping=temporal, components=n_components, splits=n_splits, formula=formula
+        )
         mapping = self.mapping.of_kind(regression or self.mapping.kind)
         mapping = replace(
             mapping,
@@ -232,8 +274,31 @@ class Benchmark:
             formula=formula or self.correction.formula,
             n_halvings=self.correction.n_halvings if n_halvings is None else n_halvings,
         )
-        varied = replace(self, region=region or self.region, mapping=mapping, splits=splits, correction=correction)
-        return self if varied == self else replace(varied, name=f"{self.name} (varied)")
+        varied = replace(
+            self,
+            region=region or self.region,
+            metric=chosen,
+            mapping=mapping,
+            splits=splits,
+            correction=correction,
+            static=self._static(static_mode, static_latency_ms, static_layers),
+        )
+        return self if varied == self else replace(varied, name=f"{self.name.removesuffix(' (varied)')} (varied)")
+
+    def _static(self, mode: ChosenMode | None, latency_ms: int | None, layers: tuple[str, ...] | None) -> StaticSpec:
+        """Return the static mode with some choices changed."""
+        static = self.static.in_mode(mode)
+        static = replace(
+            static,
+            latency_ms=static.latency_ms if latency_ms is None else latency_ms,
+            layers=static.layers if layers is None else layers,
+        )
+        problems = [*static.cross_problems(), *replace(self, static=static).cross_problems()]
+        if problems:
+            raise ConfigurationError(
+                "the options are those of the static mode", "; ".join(problems), "choose another with --static-mode"
+            )
+        return static
 
 
 def list_benchmarks() -> list[str]:

@@ -22,7 +22,8 @@ from neurofit.mapping.estimators import PLSMapping
 from neurofit.mapping.held_out import Mapping
 from neurofit.mapping.splitters import StimulusShuffleSplit
 from neurofit.scoring.ceiling import internal_consistency
-from neurofit.scoring.formulas import formula_named
+from neurofit.scoring.formulas import Formula, formula_named
+from neurofit.scoring.jackknife import with_groups_left_out
 from neurofit.scoring.predictions import with_predictions
 from neurofit.scoring.problem import Problem, Splitter, pose
 from neurofit.scoring.score import Terms, assemble_score
@@ -41,6 +42,7 @@ def predictivity(
     random_state: int = 0,
     stratify: str | None = None,
     keep_predictions: bool = False,
+    image_groups: int = 0,
     n_jobs: int | None = None,
     progress: bool = False,
 ) -> xr.Dataset:
@@ -70,6 +72,9 @@ def predictivity(
         Presentation coordinate of the target whose values are held out in proportion.
     keep_predictions : bool
         Whether the score also holds the held-out predictions and the responses; see `scoring.predictions`.
+    image_groups : int
+        Into how many groups the images are divided, to see how the score would be without each; none by default. See
+        `scoring.jackknife`.
     n_jobs : int, optional
         Threads; all cores by default.
     progress : bool
@@ -97,24 +102,42 @@ def predictivity(
         stratify=stratify,
     )
     terms = terms_of(problem, n_jobs, progress)
-    if chosen.on_aggregates:
+    score = score_of(
+        terms, problem, target, formula=chosen, n_halvings=n_halvings, threshold=threshold, splitter=splitter
+    )
+    if image_groups:
+        score = with_groups_left_out(score, problem, image_groups, n_jobs=n_jobs, progress=progress)
+    return with_predictions(score, problem, n_jobs, progress) if keep_predictions else score
+
+
+def score_of(
+    terms: Terms,
+    problem: Problem,
+    target: xr.DataArray,
+    *,
+    formula: Formula,
+    n_halvings: int,
+    threshold: float,
+    splitter: Splitter,
+) -> xr.Dataset:
+    """Average a problem's terms into a score that says what it was computed from; see `predictivity`."""
+    if formula.on_aggregates:
         terms = terms.with_ceiling(internal_consistency(target, n_halvings, 1, scheme="by-repetition").values)
     attrs = {
-        "formula": chosen.name,
+        "formula": formula.name,
         "threshold": threshold,
-        "temporal_mapping": temporal,
+        "temporal_mapping": problem.temporal,
         "mapping": repr(problem.mapping),
         "splitter": repr(splitter),
         "n_splits": len(problem.splits),
-        "n_halvings": len(problem.halvings) if not chosen.on_aggregates else n_halvings,
+        "n_halvings": len(problem.halvings) if not formula.on_aggregates else n_halvings,
         "n_stimuli": len(problem.stimulus_ids),
         "n_source_neuroids": problem.X.shape[2],
         "repetitions_min": problem.mean.attrs["repetitions_min"],
         "repetitions_max": problem.mean.attrs["repetitions_max"],
         **problem.fingerprints(),
     }
-    score = assemble_score(terms, problem.mean, attrs)
-    return with_predictions(score, problem, n_jobs, progress) if keep_predictions else score
+    return assemble_score(terms, problem.mean, attrs)
 
 
 def terms_of(problem: Problem, n_jobs: int | None = None, progress: bool = False) -> Terms:

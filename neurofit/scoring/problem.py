@@ -6,7 +6,7 @@ Letters: n stimuli, p source neuroids, q target neuroids, T time bins, S splits,
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,7 +20,7 @@ from neurofit.errors import AlignmentError, AssemblyError, MappingError, Reliabi
 from neurofit.kernel.reliability import halve
 from neurofit.mapping.held_out import Mapping
 from neurofit.scoring.formulas import Formula
-from neurofit.vocabulary import BASIS, NEUROID_ID, PER_BIN, PRESENTATION, STIMULUS_ID
+from neurofit.vocabulary import BASIS, CORRELATION, NEUROID_ID, PER_BIN, PRESENTATION, STIMULUS_ID
 
 TEMPORAL_MAPPINGS = ("per-bin", "fixed")
 
@@ -81,15 +81,25 @@ class Problem:
 
     def fingerprints(self) -> dict[str, str]:
         """Return short hashes of what two scores must share to be compared."""
-        ids = self.stimulus_ids
-        splits = [text for split in self.splits for rows in split for text in (*ids[np.sort(rows)], "|")]
-        return {
-            "stimuli_hash": _short_hash("\n".join(ids).encode()),
-            "neuroids_hash": _short_hash("\n".join(self.mean[NEUROID_ID].values.astype(str)).encode()),
-            "splits_hash": _short_hash("\n".join(splits).encode()),
-            "halvings_hash": _short_hash(b"".join(np.packbits(mask).tobytes() for mask in self.halvings)),
-            "responses_hash": _short_hash(self.Y.astype(np.float32).tobytes()),
-        }
+        return fingerprints(self.mean, self.Y, self.splits, self.halvings)
+
+
+def fingerprints(
+    mean: xr.DataArray,
+    responses: np.ndarray,
+    splits: Sequence[tuple[np.ndarray, np.ndarray]],
+    halvings: Sequence[np.ndarray],
+) -> dict[str, str]:
+    """Return short hashes of stimuli, neuroids, splits, halvings and responses (T, n, q); see `Problem`."""
+    ids = mean[STIMULUS_ID].values.astype(str)
+    of_splits = [text for split in splits for rows in split for text in (*ids[np.sort(rows)], "|")]
+    return {
+        "stimuli_hash": _short_hash("\n".join(ids).encode()),
+        "neuroids_hash": _short_hash("\n".join(mean[NEUROID_ID].values.astype(str)).encode()),
+        "splits_hash": _short_hash("\n".join(of_splits).encode()),
+        "halvings_hash": _short_hash(b"".join(np.packbits(mask).tobytes() for mask in halvings)),
+        "responses_hash": _short_hash(responses.astype(np.float32).tobytes()),
+    }
 
 
 def _short_hash(content: bytes) -> str:
@@ -113,11 +123,12 @@ def pose(
     if temporal not in TEMPORAL_MAPPINGS:
         raise AlignmentError("a temporal mapping is 'per-bin' or 'fixed'", f"got '{temporal}'", "choose one of them")
     _check_basis(source, temporal, mapping)
-    source, mean = _aligned(source, target)
+    source, mean = aligned_means(source, target)
     _check_variance(mean)
     ids = mean[STIMULUS_ID].values.astype(str)
     index = stimulus_index(target)[1]  # sorted ids, as `align` orders the means
-    halvings = _halvings(target, index, formula, n_halvings, random_state)
+    halved = formula.corrects and not formula.on_aggregates
+    halvings = draw_halvings(target, index, formula.name, n_halvings, random_state) if halved else []
     trials = np.ascontiguousarray(target.values.transpose(2, 0, 1)) if halvings else np.empty((len(mean.time_bin), 0))
     return Problem(
         X=np.ascontiguousarray(source.values.transpose(2, 0, 1)),
@@ -133,7 +144,7 @@ def pose(
     )
 
 
-def _aligned(source: xr.DataArray, target: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray]:
+def aligned_means(source: xr.DataArray, target: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray]:
     """Return source and target averaged over repetitions, on the target's stimuli and the same bins."""
     check_assembly(source)
     check_assembly(target)
@@ -154,6 +165,12 @@ def _check_basis(source: xr.DataArray, temporal: str, mapping: Mapping) -> None:
             "a mapping that scales its features sees the units themselves",
             f"these are other features with the same inner products (basis '{basis}')",
             "record with the basis 'units', or do not scale",
+        )
+    if basis == CORRELATION:
+        raise MappingError(
+            "a mapping sees the units, or features with their inner products",
+            "these are patterns centred and scaled over the units (basis 'correlation'), as RSA takes them",
+            "record with the basis 'per-bin', 'shared' or 'units'",
         )
     if basis == PER_BIN and temporal == "fixed":
         raise MappingError(
@@ -187,15 +204,13 @@ def _strata(mean: xr.DataArray, stratify: str | None) -> np.ndarray | None:
     return mean[stratify].values.astype(str)
 
 
-def _halvings(
-    target: xr.DataArray, index: np.ndarray, formula: Formula, n_halvings: int, random_state: int
+def draw_halvings(
+    target: xr.DataArray, index: np.ndarray, formula: str, n_halvings: int, random_state: int
 ) -> list[np.ndarray]:
-    """Draw halvings where the formula uses them."""
-    if not formula.corrects or formula.on_aggregates:
-        return []
+    """Draw the halvings that a formula uses, or say that there are no repetitions."""
     if not has_repetitions(target):
         raise ReliabilityError(
-            f"the formula '{formula.name}' needs repetitions of the stimuli",
+            f"the formula '{formula}' needs repetitions of the stimuli",
             f"each of the {index.max() + 1} stimuli was shown once",
             "use a recording with its repetitions, or the formula 'raw'",
         )

@@ -10,17 +10,20 @@ from pathlib import Path
 import xarray as xr
 
 from neurofit.assembly.build import select_region
-from neurofit.assembly.time_bins import rebin
+from neurofit.assembly.time_bins import TimeBins, rebin
 from neurofit.data.datasets import load_dataset, load_stimuli
 from neurofit.data.stimuli import StimulusSet
 from neurofit.errors import ConfigurationError
 from neurofit.mapping.estimators import PLSMapping, RidgeMapping
 from neurofit.scoring.benchmark import Benchmark
+from neurofit.scoring.metrics import PREDICTIVITY
+from neurofit.scoring.population_metrics import compare_populations, refuse_of_mappings
 from neurofit.scoring.predictivity import predictivity
+from neurofit.scoring.time_course import as_benchmarked, telling_time_courses
 from neurofit.subjects.subject import Subject
-from neurofit.vocabulary import SIMULATED
+from neurofit.vocabulary import NEUROID, SIMULATED
 
-SOURCE_ATTRS = ("route", "reduction", "features")
+SOURCE_ATTRS = ("route", "reduction", "features", "static_mode", "time_course")
 """What an assembly of activations says of its features, and a score repeats as `source_...`."""
 
 
@@ -51,17 +54,27 @@ def load_target(benchmark: Benchmark, data: str | Path | None = None) -> Target:
 
 
 def record_layers(
-    benchmark: Benchmark, subject: Subject, target: Target, layers: Collection[str], progress: bool = False
+    benchmark: Benchmark,
+    subject: Subject,
+    target: Target,
+    layers: Collection[str],
+    progress: bool = False,
+    time_bins: TimeBins | None = None,
 ) -> dict[str, xr.DataArray]:
-    """Record layers of a subject on a benchmark's stimuli and bins, in one pass."""
-    return subject.record_many(
+    """Record layers of a subject on a benchmark's stimuli, in one pass, in the benchmark's static mode.
+
+    The bins are the benchmark's by default.
+    """
+    subject = as_benchmarked(subject, benchmark)
+    recorded = subject.record_many(
         target.stimuli,
         layers=layers,
-        time_bins=benchmark.time_bins.bins(),
+        time_bins=time_bins or benchmark.time_bins.bins(),
         viewing=benchmark.viewing.viewing(),
-        basis=benchmark.mapping.basis(),
+        basis=benchmark.metric.basis(benchmark.mapping.basis()),
         progress=progress,
     )
+    return telling_time_courses(recorded, subject, benchmark)
 
 
 def run(
@@ -72,6 +85,7 @@ def run(
     data: str | Path | None = None,
     target: Target | None = None,
     keep_predictions: bool = False,
+    image_groups: int = 0,
     n_jobs: int | None = None,
     mapping_device: str = "cpu",
     progress: bool = False,
@@ -91,6 +105,8 @@ def run(
         Of `load_target`, where several subjects are scored.
     keep_predictions : bool
         Whether the score holds its held-out predictions; see `scoring.predictions`.
+    image_groups : int
+        Into how many groups the images are divided, to see how the score would be without each; `scoring.jackknife`.
     n_jobs : int, optional
         Threads of the mapping; all cores by default.
     mapping_device : str
@@ -118,6 +134,7 @@ def run(
         source,
         target,
         keep_predictions=keep_predictions,
+        image_groups=image_groups,
         n_jobs=n_jobs,
         mapping_device=mapping_device,
         progress=progress,
@@ -131,6 +148,7 @@ def score_source(
     target: Target,
     *,
     keep_predictions: bool = False,
+    image_groups: int = 0,
     n_jobs: int | None = None,
     mapping_device: str = "cpu",
     progress: bool = False,
@@ -138,36 +156,60 @@ def score_source(
     """Score what was recorded of one layer as a benchmark wants it; see `run`."""
     began = time.perf_counter()
     correction, mapping = benchmark.correction, benchmark.mapping
-    score = predictivity(
-        source,
-        target.recording,
-        mapping=_placed(mapping.estimator(), mapping_device),
-        splitter=benchmark.splits.splitter(),
-        temporal=mapping.temporal,
-        formula=correction.formula,
-        n_halvings=correction.n_halvings,
-        threshold=correction.threshold,
-        random_state=correction.random_state,
-        stratify=benchmark.splits.stratify,
-        keep_predictions=keep_predictions,
-        n_jobs=n_jobs,
-        progress=progress,
-    )
+    if benchmark.metric.kind != PREDICTIVITY:
+        refuse_of_mappings(
+            benchmark,
+            keep_predictions=keep_predictions,
+            image_groups=image_groups,
+            mapping_device=mapping_device != "cpu",
+        )
+        score = compare_populations(benchmark, source, target.recording, n_jobs=n_jobs, progress=progress)
+    else:
+        score = predictivity(
+            source,
+            target.recording,
+            mapping=placed(mapping.estimator(), mapping_device),
+            splitter=benchmark.splits.splitter(),
+            temporal=mapping.temporal,
+            formula=correction.formula,
+            n_halvings=correction.n_halvings,
+            threshold=correction.threshold,
+            random_state=correction.random_state,
+            stratify=benchmark.splits.stratify,
+            keep_predictions=keep_predictions,
+            image_groups=image_groups,
+            n_jobs=n_jobs,
+            progress=progress,
+        )
     return score.assign_attrs(
-        benchmark=benchmark.name,
-        benchmark_version=benchmark.version,
-        dataset=benchmark.dataset,
-        region=benchmark.region,
-        on_ms=benchmark.viewing.on_ms,
-        simulated=int(target.recording.attrs.get(SIMULATED, 0)),
-        source_units=int(source.attrs.get("units", source.sizes["neuroid"])),
+        metric=benchmark.metric.kind,
+        **benchmark_attrs(benchmark, target),
+        source_units=_units(source),
         **{f"source_{name}": source.attrs[name] for name in SOURCE_ATTRS if name in source.attrs},
-        seconds_data=round(target.seconds, 3),
         seconds_mapping=round(time.perf_counter() - began, 3),
     )
 
 
-def _placed(mapping: PLSMapping | RidgeMapping, device: str) -> PLSMapping | RidgeMapping:
+def _units(source: xr.DataArray) -> int:
+    """Return of how many units a source was made; a recording's attribute of that name is text: spikes per bin."""
+    units = source.attrs.get("units")
+    return source.sizes[NEUROID] if units is None or isinstance(units, str) else int(units)
+
+
+def benchmark_attrs(benchmark: Benchmark, target: Target) -> dict[str, object]:
+    """Return what a score says of the benchmark and its data."""
+    return {
+        "benchmark": benchmark.name,
+        "benchmark_version": benchmark.version,
+        "dataset": benchmark.dataset,
+        "region": benchmark.region,
+        "on_ms": benchmark.viewing.on_ms,
+        SIMULATED: int(target.recording.attrs.get(SIMULATED, 0)),
+        "seconds_data": round(target.seconds, 3),
+    }
+
+
+def placed(mapping: PLSMapping | RidgeMapping, device: str) -> PLSMapping | RidgeMapping:
     """Return the mapping, computed on a device."""
     if device == "cpu":
         return mapping

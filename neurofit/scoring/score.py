@@ -32,6 +32,8 @@ import xarray as xr
 
 from neurofit.errors import AssemblyError, MappingError, listed
 from neurofit.scoring.formulas import correct, formula_named
+from neurofit.scoring.metrics import PREDICTIVITY
+from neurofit.scoring.population_score import check_population_score, metric_of
 from neurofit.vocabulary import HALVING, NEUROID, PRESENTATION, SPLIT, TIME_BIN
 
 REQUIRED_VARIABLES = (
@@ -61,6 +63,8 @@ class Terms:
         Penalties of a ridge regression.
     ceiling : array (H, q, T), optional
         Of all stimuli, for formulas on aggregates.
+    silent_terms : array (S, T, q), bool, optional
+        Where the source is the same for all stimuli, if that is not so for all splits and neuroids of a bin.
     """
 
     raw: np.ndarray
@@ -70,6 +74,7 @@ class Terms:
     components: np.ndarray
     ceiling: np.ndarray | None = None
     alphas: np.ndarray | None = None
+    silent_terms: np.ndarray | None = None
 
     @classmethod
     def joined(cls, parts: Sequence[Terms]) -> Terms:
@@ -82,6 +87,36 @@ class Terms:
             components=np.concatenate([p.components for p in parts], axis=1),
             alphas=None if parts[0].alphas is None else np.concatenate([p.alphas for p in parts], axis=1),
         )
+
+    @classmethod
+    def picked(cls, sources: Sequence[Terms], picks: np.ndarray) -> Terms:
+        """Return terms of several sources in one: for every split, bin and neuroid those of the source that is named.
+
+        Parameters
+        ----------
+        sources : sequence of Terms
+            Of the same splits, halvings, bins and neuroids.
+        picks : array of int (S, T, q)
+            Which of them. `silent` is then a bin in which all are silent, `components` the fewest of those picked.
+        """
+        each = {i: picks == i for i in np.unique(picks).tolist()}
+        first = sources[next(iter(each))]
+        raw, internal, mapping = (np.full_like(a, np.nan) for a in (first.raw, first.internal, first.mapping))
+        alphas = None if first.alphas is None else np.full_like(first.alphas, np.nan)
+        silent = np.zeros(picks.shape, bool)
+        components = np.full(first.components.shape, np.iinfo(first.components.dtype).max)
+        for i, own in each.items():
+            source = sources[i]
+            raw[own] = source.raw[own]
+            silent |= own & source.silent[:, None]
+            components = np.where(own.any(2), np.minimum(components, source.components), components)
+            for values, chosen in ((internal, source.internal), (mapping, source.mapping)):
+                np.copyto(values, chosen, where=own[:, None])
+            if alphas is not None and source.alphas is not None:
+                alphas[own] = source.alphas[own]
+        np.copyto(mapping, np.nan, where=silent[:, None])  # of predictions that are constant
+        silent_bins = np.asarray(silent.all((0, 2)))
+        return cls(raw, internal, mapping, silent_bins, components, alphas=alphas, silent_terms=silent)
 
     def with_ceiling(self, ceiling: np.ndarray) -> Terms:
         """Return the terms with the ceiling (H, q, T) of all stimuli."""
@@ -101,7 +136,7 @@ def assemble_score(terms: Terms, mean: xr.DataArray, attrs: Mapping[str, object]
     """
     formula, threshold = formula_named(str(attrs["formula"])), float(attrs["threshold"])  # type: ignore[arg-type]
     # a source that is the same for all stimuli predicts nothing: 0, not undefined
-    raw = np.where(terms.silent[:, None], 0.0, terms.raw)  # (S, T, q)
+    raw = np.where(_silent_terms(terms), 0.0, terms.raw)  # (S, T, q)
     internal, mapping = nan_mean(terms.internal, (0, 1)), nan_mean(terms.mapping, (0, 1))  # (T, q)
     shape = mean.values.shape[1:]
     variables = {
@@ -134,14 +169,20 @@ def _corrected(
         return raw.copy(), np.zeros(raw.shape[1:], int)
     m: np.ndarray | float = terms.mapping if chosen.needs_mapping_consistency else 1.0
     each = correct(formula, raw[:, None], terms.internal, m, threshold)  # (S, H, T, q)
-    silent = terms.silent[:, None]
+    silent_terms = _silent_terms(terms)
+    silent = silent_terms.all(0)
     # where the source is silent only the recording's own reliability matters: r is 0 whatever the mapping's
-    each = np.where(silent & (terms.internal > threshold), 0.0, each)
+    each = np.where(silent_terms[:, None] & (terms.internal > threshold), 0.0, each)
     valid = np.isfinite(each)
     reliable = (internal > threshold) & (valid.mean((0, 1)) >= MIN_VALID_TERMS)
     if chosen.needs_mapping_consistency:
         reliable &= silent | (mapping > threshold)
     return np.where(reliable, nan_mean(each, 1), np.nan), (~valid).sum((0, 1))
+
+
+def _silent_terms(terms: Terms) -> np.ndarray:
+    """Return where the source is silent, (S, T, q) or what broadcasts to it."""
+    return terms.silent[None, :, None] if terms.silent_terms is None else terms.silent_terms
 
 
 def nan_mean(values: np.ndarray, axis: int | tuple[int, ...]) -> np.ndarray:
@@ -153,7 +194,7 @@ def nan_mean(values: np.ndarray, axis: int | tuple[int, ...]) -> np.ndarray:
 
 
 def check_score(score: xr.Dataset) -> xr.Dataset:
-    """Return the score if it keeps the contract of this module.
+    """Return the score if it keeps the contract of this module, or of `scoring.population_score` if it is one.
 
     Raises
     ------
@@ -162,14 +203,16 @@ def check_score(score: xr.Dataset) -> xr.Dataset:
     MappingError
         If a predictivity is infinite or outside [-1, 1].
     """
+    strange = [k for k, v in score.attrs.items() if not isinstance(v, str | int | float | np.generic)]
+    if strange:
+        raise AssemblyError("attrs are scalars and strings", f"{listed(strange)} are not", "keep them elsewhere")
+    if metric_of(score) != PREDICTIVITY:
+        return check_population_score(score)
     missing = [v for v in REQUIRED_VARIABLES if v not in score]
     if "predictivity_corrected" not in score and "ceiling_by_halving" not in score:
         missing.append("predictivity_corrected or ceiling_by_halving")
     if missing:
         raise AssemblyError("a score has all its variables", f"missing {listed(missing)}", "make it with neurofit.run")
-    strange = [k for k, v in score.attrs.items() if not isinstance(v, str | int | float | np.generic)]
-    if strange:
-        raise AssemblyError("attrs are scalars and strings", f"{listed(strange)} are not", "keep them elsewhere")
     r = score["predictivity"].values
     if np.isinf(r).any() or (np.abs(r[np.isfinite(r)]) > 1 + 1e-9).any():
         raise MappingError("a correlation lies in [-1, 1]", f"found {np.nanmax(np.abs(r))}", "report this as a defect")

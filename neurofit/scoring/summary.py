@@ -13,6 +13,8 @@ from neurofit.errors import ConfigurationError
 from neurofit.kernel.resampling import bootstrap_interval
 from neurofit.scoring.benchmark import AggregationSpec
 from neurofit.scoring.formulas import ceiling_of_r, correct, formula_named
+from neurofit.scoring.metrics import PREDICTIVITY
+from neurofit.scoring.population_score import PopulationHeadline, metric_of, population_headline, population_table
 from neurofit.scoring.score import nan_mean
 from neurofit.vocabulary import NEUROID, SPLIT, TIME_BIN_END, TIME_BIN_START
 
@@ -72,9 +74,12 @@ def summarise(score: xr.Dataset, aggregation: AggregationSpec | None = None) -> 
     DataFrame
         time_bin_start, time_bin_end (ms); raw, internal_consistency, mapping_consistency, ceiling_of_r, corrected
         (medians over neuroids, in the order of the benchmark); low, high (bootstrap over neuroids, of corrected);
-        standard_error (over splits, of raw); counted, excluded (neuroids); silent.
+        standard_error (over splits, of raw); counted, excluded (neuroids); silent. For other metrics see
+        `scoring.population_score.population_table`: there counted, excluded and the bootstrap are of stimuli.
     """
     aggregation = aggregation or AggregationSpec()
+    if metric_of(score) != PREDICTIVITY:
+        return population_table(score, aggregation)
     bins = np.array(time_bins_of(score["predictivity"]))
     raw, corrected, internal = _tables(score)
     low, high = _interval(score, aggregation, window=None)
@@ -99,7 +104,7 @@ def summarise(score: xr.Dataset, aggregation: AggregationSpec | None = None) -> 
     )
 
 
-def headline(score: xr.Dataset, aggregation: AggregationSpec | None = None) -> Headline:
+def headline(score: xr.Dataset, aggregation: AggregationSpec | None = None) -> Headline | PopulationHeadline:
     """Return the one number of a score.
 
     Raises
@@ -107,6 +112,14 @@ def headline(score: xr.Dataset, aggregation: AggregationSpec | None = None) -> H
     ConfigurationError
         If no time bin lies inside the window.
     """
+    aggregation = aggregation or AggregationSpec()
+    if metric_of(score) != PREDICTIVITY:
+        return population_headline(score, aggregation, window_bins(score, aggregation))
+    return headline_of_neuroids(score, aggregation)
+
+
+def headline_of_neuroids(score: xr.Dataset, aggregation: AggregationSpec | None = None) -> Headline:
+    """Return the one number of a score of predictivity; see `headline`."""
     aggregation = aggregation or AggregationSpec()
     inside = window_bins(score, aggregation)
     table = summarise(score, aggregation).loc[inside]
@@ -138,7 +151,7 @@ def window_bins(score: xr.Dataset, aggregation: AggregationSpec) -> np.ndarray:
     ConfigurationError
         If there are none.
     """
-    bins = np.array(time_bins_of(score["predictivity"]))
+    bins = np.array(time_bins_of(score))
     start, end = aggregation.window_ms
     inside = np.flatnonzero((bins[:, 0] >= start) & (bins[:, 1] <= end))
     if not len(inside):

@@ -14,11 +14,12 @@ from typing import Literal, Protocol, get_args
 import numpy as np
 from tqdm import tqdm
 
-from neurofit.errors import ConfigurationError, UnknownNameError
-from neurofit.kernel.gram_stream import GramStream
+from neurofit.errors import ConfigurationError, MappingError, UnknownNameError
+from neurofit.kernel.gram_stream import SILENT, GramStream
 from neurofit.kernel.projection import RandomProjection
+from neurofit.kernel.rdm import unit_patterns
 from neurofit.kernel.routes import MEMORY_BYTES, Basis, Demand, FeaturePlan, Route, plan_layers
-from neurofit.vocabulary import BASIS, SHARED
+from neurofit.vocabulary import BASIS, CORRELATION, SHARED
 
 FeatureChoice = Literal["auto", "raw", "dual", "projected"]
 MAX_FEATURES = 4096
@@ -134,10 +135,12 @@ def collector(
         projection = None
         if plan.route == "projected":
             projection = RandomProjection(plan.units, plan.columns, random_state)
-        yield _Kept(plan, n, n_bins, projection)
+        kept = _Kept(plan, n, n_bins, projection)
+        yield kept if plan.route == "raw" or basis != CORRELATION else _UnitPatterns(kept, plan.units, n_bins)
         return
     with GramStream(n, plan.units, n_bins, joint=basis == SHARED, folder=scratch) as stream:
-        yield _Isometric(plan, stream, basis)
+        features = _Isometric(plan, stream, basis)
+        yield features if basis != CORRELATION else _UnitPatterns(features, plan.units, n_bins)
 
 
 class _Kept:
@@ -200,6 +203,57 @@ class _Isometric:
     def attrs(self) -> dict[str, object]:
         reduction = f"exact (inner products of {self._plan.units} units)"
         return {**_attrs(self._plan), "reduction": reduction, BASIS: self._basis}
+
+
+class _UnitPatterns:
+    """Every image's units centred and scaled to norm 1 on their way to another collector.
+
+    Neither the mean nor the norm over units can be had from what is kept of a wide layer. Distances can, and those of
+    unit patterns are the correlations of the units.
+    """
+
+    def __init__(self, taker: Collector, units: int, n_bins: int) -> None:
+        self._taker, self.label = taker, taker.label
+        self._low, self._high = (
+            np.full((n_bins, units), np.inf, np.float32),
+            np.full((n_bins, units), -np.inf, np.float32),
+        )
+        self._flat = np.zeros(n_bins, int)
+
+    def add(self, bins: Sequence[np.ndarray]) -> None:
+        patterns: list[np.ndarray] = []
+        count = 0
+        for t, activations in enumerate(bins):
+            np.minimum(self._low[t], activations.min(axis=0), out=self._low[t])
+            np.maximum(self._high[t], activations.max(axis=0), out=self._high[t])
+            if t and activations is bins[t - 1]:
+                patterns.append(patterns[-1])
+                self._flat[t] += count
+                continue
+            unit, flat = unit_patterns(activations)
+            count = int(flat.sum())
+            self._flat[t] += count
+            patterns.append(unit.astype(np.float32))
+        self._taker.add(patterns)
+
+    def values(self, progress: bool) -> np.ndarray:
+        # scaling magnifies the rounding of a bin that says nothing: silence is that of the units
+        peak = np.maximum(np.abs(self._low), np.abs(self._high))
+        silent = (self._high - self._low <= SILENT * peak).all(axis=1)
+        lost = np.flatnonzero(~silent & (self._flat > 0))
+        if len(lost):
+            raise MappingError(
+                "correlations of images are over units that differ",
+                f"{int(self._flat[lost[0]])} images have the same activation in all units in bin {int(lost[0])}",
+                "keep the units (--features raw), or take the Euclidean distance",
+            )
+        values = self._taker.values(progress)
+        values[:, :, silent] = 0.0
+        return values
+
+    def attrs(self) -> dict[str, object]:
+        attrs = self._taker.attrs()
+        return {**attrs, "reduction": f"unit patterns, {attrs['reduction']}", BASIS: CORRELATION}
 
 
 def _attrs(plan: FeaturePlan) -> dict[str, object]:

@@ -8,13 +8,17 @@ from neurofit.errors import ConfigurationError, UnknownNameError, listed
 from neurofit.models.execution import Execution
 from neurofit.models.zoo import ZOO, load_model
 from neurofit.subjects.features import FeatureOptions
+from neurofit.subjects.generating import NAME as SIMULATED_TRUTH
+from neurofit.subjects.generating import GeneratingSubject
 from neurofit.subjects.model_subject import ModelSubject
 from neurofit.subjects.user_code import load_user_subject, names_user_code
 
+LoadedSubject = ModelSubject | GeneratingSubject
+
 
 def list_subjects() -> list[str]:
-    """Return the names of the models that can be loaded."""
-    return list(ZOO)
+    """Return the names of the models that can be loaded; 'sim_truth' is SIMULATED ground truth, not a network."""
+    return [*ZOO, SIMULATED_TRUTH]
 
 
 def load_subject(
@@ -27,14 +31,15 @@ def load_subject(
     features: FeatureOptions | None = None,
     announce: Callable[[str], object] | None = None,
     execution: Execution | None = None,
-) -> ModelSubject:
+) -> LoadedSubject:
     """Return a model of the zoo, or a user's own, as a subject.
 
     Parameters
     ----------
     name : str
         Of the zoo, or 'package.module:factory' or 'path/to/file.py:factory', where ``factory()`` returns a
-        `ModelSubject`.
+        `ModelSubject`. 'sim_truth' is the simulated ventral stream itself (see `GeneratingSubject`), which no option
+        concerns.
     device, batch, delay_ms, max_features, features, announce, execution
         See `ModelSubject`; its defaults for models of the zoo, and what the factory chose for others.
 
@@ -47,6 +52,8 @@ def load_subject(
     ConfigurationError, ModelContractError
         If a user's own model cannot be made; see `neurofit.subjects.user_code.load_user_subject`.
     """
+    if name == SIMULATED_TRUTH:
+        return GeneratingSubject()
     subject = load_user_subject(name) if names_user_code(name) else _zoo_subject(name)
     chosen = {
         "batch": batch, "delay_ms": delay_ms, "max_features": max_features, "features": features, "announce": announce
@@ -72,8 +79,8 @@ def _zoo_subject(name: str) -> ModelSubject:
     )
 
 
-def committed_layer(subject: ModelSubject, region: str) -> str:
-    """Return the layer that a subject is compared with a region at, where the user names none.
+def committed_layer(subject: LoadedSubject, region: str) -> str:
+    """Return the layer that a subject is compared with a region at, where the user names none; the only one it has.
 
     Raises
     ------
@@ -83,6 +90,8 @@ def committed_layer(subject: ModelSubject, region: str) -> str:
         If it commits none to this region.
     """
     layers = subject.region_layers
+    if len(subject.layers) == 1:
+        return subject.layers[0]
     if not layers:
         raise ConfigurationError(
             "a score needs a layer",

@@ -62,3 +62,11 @@ def test_every_broken_promise_is_named(recording, name):
 def test_an_array_is_no_assembly():
     with pytest.raises(AssemblyError, match=r"is an xarray.DataArray - got ndarray"):
         check_assembly(np.zeros((2, 2, 2)))
+
+
+def test_bins_may_lie_in_one_another_and_come_once(make_recording):
+    nested = make_recording(bins=[(70, 80), (70, 90), (80, 90)])
+    assert time_bins_of(nested) == [(70, 80), (70, 90), (80, 90)]
+    for order in ([1, 0, 2], [0, 0, 2]):
+        with pytest.raises(AssemblyError, match="ascending order of start, then end"):
+            check_assembly(nested.isel(time_bin=order))

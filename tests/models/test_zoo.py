@@ -5,7 +5,9 @@ import torch
 
 from neurofit.errors import DataFileError, UnknownNameError
 from neurofit.models.architectures import intermediate_rgc
+from neurofit.models.cells import SimpleRNNConfig, TimeDecayConfig
 from neurofit.models.decoders import build_decoder
+from neurofit.models.gated_cells import GRUConfig, IntersectionRNNConfig, LSTMConfig, UGRNNConfig
 from neurofit.models.network import READOUT, ConvRNN, build_nodes, layer_shapes
 from neurofit.models.released import RELEASED
 from neurofit.models.zoo import ZOO, load_model, zoo_entry
@@ -77,6 +79,41 @@ def test_controls_have_the_parameters_of_the_recurrent_network_within_one_percen
     assert count(control) == pytest.approx(count(recurrent), rel=0.01)
     assert all(node.cell is None for node in control.nodes)
     assert (len(control.nodes) > len(recurrent.nodes)) == (kind == "deeper")
+
+
+@pytest.mark.parametrize("kind", ["wider", "deeper"])
+def test_small_controls_have_the_parameters_of_rgc_within_one_percent(kind):
+    control = ZOO[f"ff_{kind}_untrained"].network
+    assert count(control) == {"wider": 1_789_788, "deeper": 1_783_524}[kind]
+    assert count(control) == pytest.approx(count(ZOO["rgc"].network), rel=0.01)
+    assert count(ZOO["rgc"].network) == 1_788_948
+    assert all(node.cell is None for node in control.nodes)
+
+
+def test_layers_of_the_small_deeper_control_end_the_stages_of_rgc():
+    deeper, rgc = ZOO["ff_deeper_untrained"], ZOO["rgc"]
+    assert set(deeper.region_layers) == set(rgc.region_layers)
+    for region, layer in rgc.region_layers.items():
+        assert deeper.layer_shapes()[deeper.region_layers[region]] == rgc.layer_shapes()[layer]
+    seen, expected = (entry.presentation.steps - entry.first_steps()[READOUT] for entry in (deeper, rgc))
+    assert seen == expected == 5
+
+
+@pytest.mark.parametrize(
+    ("cell", "config", "parameters"),
+    [
+        ("timedecay", TimeDecayConfig, 259_097), ("simplernn", SimpleRNNConfig, 794_772), ("gru", GRUConfig, 1_863_540),
+        ("lstm", LSTMConfig, 2_398_356), ("ugrnn", UGRNNConfig, 1_328_724),
+        ("intersectionrnn", IntersectionRNNConfig, 2_398_356),
+    ],
+)  # fmt: skip
+def test_small_networks_with_every_cell_have_the_stages_of_rgc(cell, config, parameters):
+    entry = ZOO[f"{cell}_untrained"]
+    assert entry.layer_shapes() == ZOO["rgc"].layer_shapes()
+    assert entry.region_layers == ZOO["rgc"].region_layers
+    placed = {node.name: type(node.cell) for node in entry.network.nodes if node.cell is not None}
+    assert {placed[name] for name in ("conv3", "conv4", "conv5")} == {config}
+    assert count(entry.network) == parameters
 
 
 SMALL_STATE = {

@@ -4,12 +4,12 @@ import pytest
 
 from neurofit.errors import ConfigurationError
 from neurofit.mapping.estimators import PLSMapping, RidgeMapping
-from neurofit.scoring.run import _placed
+from neurofit.scoring.run import placed
 
 
 def test_the_device_reaches_the_mapping_and_its_name():
-    assert _placed(PLSMapping(), "cpu").device == "cpu"
-    assert "device='cuda'" in repr(_placed(PLSMapping(), "cuda"))
+    assert placed(PLSMapping(), "cpu").device == "cpu"
+    assert "device='cuda'" in repr(placed(PLSMapping(), "cuda"))
 
 
 @pytest.mark.parametrize(
@@ -18,4 +18,4 @@ def test_the_device_reaches_the_mapping_and_its_name():
 )
 def test_what_cannot_be_computed_there_is_said(mapping, device, message):
     with pytest.raises(ConfigurationError, match=message):
-        _placed(mapping, device)
+        placed(mapping, device)
