@@ -74,6 +74,13 @@ Memory = Annotated[str, typer.Option(help="What features may use at most, such a
 Scratch = Annotated[
     Path | None, typer.Option(help="Folder for temporary files of wide layers; the system's by default.")
 ]
+ImageGroups = Annotated[
+    int | None,
+    typer.Option(
+        "--image-groups", min=5, help="Also score without each of so many groups of images, to compare later."
+    ),
+]
+Predictions = Annotated[bool, typer.Option("--predictions", help="Keep held-out predictions in the score's file.")]
 Data = Annotated[Path | None, typer.Option(help="Folder of fetched datasets; the user's data folder by default.")]
 Out = Annotated[Path, typer.Option(help="Folder for record, score and figure.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the record as one JSON document.")]

@@ -45,6 +45,8 @@ def score(
     splits: opt.Splits = None,
     halvings: opt.Halvings = None,
     formula: opt.FormulaName = None,
+    image_groups: opt.ImageGroups = None,
+    predictions: opt.Predictions = False,
     device: opt.Device = None,
     batch: opt.Batch = None,
     precision: opt.Precision = "float32",
@@ -107,9 +109,10 @@ def score(
     which = f"layer {layer}" if following is None else f"layers as in {commitment}"
     output.say(f"{subject.name}, {which}, on {chosen.region} of {manifest.title}")
     options: Any = {"data": data, "mapping_device": place, "progress": True}
+    extras = _extras(chosen, following, image_groups, predictions)
     with output.of_others(), running_user_code(model):
         if following is None:
-            result = run(chosen, subject, layer=str(layer), **options)
+            result = run(chosen, subject, layer=str(layer), **options, **extras)
         else:
             result = run_committed(chosen, subject, following, **options)
             output.say(f"commitment: {result.attrs['commitment_use']}")
@@ -118,6 +121,25 @@ def score(
     _say(output, result, chosen, record)
     stem = opt.slug(subject.name, layer or "committed", chosen.region, chosen.name)
     _write(output, folder / stem, result, record, chosen)
+
+
+def _extras(
+    benchmark: Benchmark, following: Commitment | None, image_groups: int | None, predictions: bool
+) -> dict[str, Any]:
+    """Return what the score is to hold besides; predictivities of one layer alone can."""
+    from neurofit.errors import ConfigurationError
+    from neurofit.scoring.metrics import PREDICTIVITY
+
+    extras = {"image_groups": image_groups or 0, "keep_predictions": predictions}
+    if not any(extras.values()):
+        return {}
+    if following is not None or benchmark.metric.kind != PREDICTIVITY:
+        raise ConfigurationError(
+            "--image-groups and --predictions are for predictivity of one layer",
+            f"the metric is '{benchmark.metric.kind}'" if following is None else "a commitment was given",
+            "leave them out",
+        )
+    return extras
 
 
 def _say(output: Output, score: xr.Dataset, benchmark: Benchmark, record: RunRecord) -> None:

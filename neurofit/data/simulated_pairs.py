@@ -82,10 +82,8 @@ class SimulatedPair:
         else:
             second = _features(early, self.n_early, rng)[:, :, None] * always
         ids = stream.table()[STIMULUS_ID].tolist()
-        models = (
-            _assembly(values, name, ids, bins) for values, name in ((first, "recurrent"), (second, "feed-forward"))
-        )
-        return rebin(recording, bins), *models
+        recurrent, feedforward = _assembly(first, "recurrent", ids, bins), _assembly(second, "feed-forward", ids, bins)
+        return rebin(recording, bins), recurrent, feedforward
 
 
 def _assembly(values: np.ndarray, name: str, ids: list[str], bins: list[tuple[int, int]]) -> xr.DataArray:

@@ -142,7 +142,11 @@ def _learning(
     ceiling = ceiling_in_window(curve, aggregation)
     if np.isfinite(ceiling):
         axes.axhline(ceiling, color=GREY, linestyle=":", label="ceiling of r")
-    labels = {RAW: "raw r, held out", CORRECTED: f"noise-corrected ({curve.attrs['formula']})"}
+    labels = {
+        RAW: "raw r, held out",
+        CORRECTED: f"noise-corrected ({curve.attrs['formula']})",
+        OF_CEILING: "raw r over its ceiling",
+    }
     beyond = np.geomspace(sizes[0], sizes[-1] * 10, 100)
     for i, (name, label) in enumerate(labels.items()):
         if name not in table:
@@ -156,7 +160,7 @@ def _learning(
         axes.plot(beyond[within], fit.at(beyond[within]), color=colour, linewidth=1.2)
         axes.plot(beyond[~within], fit.at(beyond[~within]), color=colour, linewidth=1.2, linestyle=(0, (4, 3)))
         for each in fit.projections:
-            place = sizes[-1] * min(each.factor, LIMIT_AT) * (0.96, 1.04)[i]
+            place = sizes[-1] * min(each.factor, LIMIT_AT) * (0.94, 1.0, 1.06)[i]
             bounds = np.array([[each.value - each.over_both.low], [each.over_both.high - each.value]])
             axes.errorbar(
                 place, each.value, np.maximum(bounds, 0), color=colour, marker=marker, markersize=5, capsize=3,
@@ -208,7 +212,7 @@ def _by_bin(axes: Axes, curve: xr.Dataset, diagnoses: Mapping[str, ComponentDiag
 
 def _framed(axes: Axes, table: pd.DataFrame, ceiling: float) -> None:
     """Show 0 to 1 and all measured points, with room for the legend above; intervals beyond are cut."""
-    shown = pd.concat([table[name] for name in (RAW, CORRECTED, TRAINING) if name in table])
+    shown = pd.concat([table[name] for name in (RAW, CORRECTED, OF_CEILING, TRAINING) if name in table])
     low = min(0.0, float(np.nanmin(shown)))
     high = max(1.0, float(np.nanmax(shown)), ceiling if np.isfinite(ceiling) else 0.0)
     axes.set_ylim(low, high + 0.4 * (high - low))

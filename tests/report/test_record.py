@@ -9,8 +9,8 @@ from neurofit.files.manifest import load_manifest
 from neurofit.mapping.estimators import PLSMapping
 from neurofit.mapping.splitters import StimulusShuffleSplit
 from neurofit.report.figures import plot_time_course
-from neurofit.report.style import save_figure
 from neurofit.report.record import environment, load_record, make_record
+from neurofit.report.style import save_figure
 from neurofit.scoring.benchmark import load_benchmark
 from neurofit.scoring.predictivity import predictivity
 

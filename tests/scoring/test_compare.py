@@ -199,3 +199,33 @@ def test_recurrence_is_found_late_where_it_is_simulated_and_not_in_the_control()
     assert (significant["time_bin_start"] >= 140).all()
     assert not without.bins["significant"].any()
     assert not without.windows["significant"].any()
+
+
+@pytest.mark.slow
+def test_two_hundred_pairs_without_a_difference_keep_the_nominal_level():
+    # two draws of the same kind of model; a count of 200 at .05 is 10, and 19 or more has a probability of .005
+    found = {"p_corrected": 0, "p_wilcoxon_corrected": 0}
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        latents, weights = rng.standard_normal((100, 5)), rng.standard_normal((5, 24, 3))
+        index = np.repeat(np.arange(100), 4)
+        ids = [f"s{i:03d}" for i in range(100)]
+        responses = np.einsum("nd,dqt->nqt", latents, weights)[index] + 2 * rng.standard_normal((400, 24, 3))
+        recording = make_assembly(
+            responses, stimulus_id=[ids[i] for i in index], repetition=np.tile(range(4), 100).tolist(),
+            neuroid_id=[f"n{j}" for j in range(24)], subject="animal", region="IT", time_bins=BINS,
+        )  # fmt: skip
+        scores = []
+        for name in "ab":
+            features = latents @ rng.standard_normal((5, 8)) + rng.standard_normal((100, 8))
+            source = make_assembly(
+                np.repeat(features[:, :, None], 3, axis=2), stimulus_id=ids, neuroid_id=[f"u{j}" for j in range(8)],
+                subject=name, layer="l", time_bins=BINS,
+            )  # fmt: skip
+            score = predictivity(source, recording, temporal="fixed", **(OPTIONS | {"image_groups": 10}))
+            scores.append(score.assign_attrs(subject=name, layer="l", region="IT"))
+        bins = compare(*scores, n_draws=1000).bins
+        for name in found:
+            found[name] += bool((bins[name] < 0.05).any())
+    assert found["p_corrected"] < 19, found
+    assert found["p_wilcoxon_corrected"] > 2 * found["p_corrected"], found  # neuroids share the images

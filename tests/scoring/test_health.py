@@ -236,3 +236,25 @@ def test_only_the_bins_of_the_headline(pair):
     part = quantities(learning_curve(source, target, made, sizes=(60,)))["raw"].values[0]
     whole = learning_curve(*pair, made, sizes=(60,)).predictivity[0, :, :, 1:].values
     np.testing.assert_allclose(part, whole, atol=1e-12)
+
+
+@pytest.mark.slow
+def test_the_generating_features_of_the_simulation_reach_its_ceiling(load_script, repository):
+    """SIMULATED: the limit of r over the ceiling is 1, and of raw r the true ceiling."""
+    from neurofit.assembly.build import select_region
+    from neurofit.data.simulated import SimulatedVentralStream
+
+    stream = SimulatedVentralStream()
+    truth, recording = stream.truth("V4"), select_region(stream.record("V4"), "V4")
+    peak = recording.isel(time_bin=[11, 12])  # 110-130 ms
+    source = load_script(repository / "docs" / "make_recovery_table.py").latent_source(truth, stream, peak)
+    made = replace(
+        nf.load_benchmark("sim-v4").varied(n_splits=2, n_halvings=1, n_components=source.sizes["neuroid"]),
+        aggregation=AggregationSpec(window_ms=(110, 130)),
+    )
+    curve = learning_curve(source, peak, made, sizes=(40, 70, 120, 200, 320))
+    found = diagnose_learning(curve, made.aggregation, 50)
+    true_ceiling = np.median(truth.true_ceiling()[:, [11, 12]], axis=0).mean()
+    assert found["of_ceiling"].limit == pytest.approx(1, abs=0.03)
+    assert found["raw"].limit == pytest.approx(true_ceiling, abs=0.03)
+    assert found["of_ceiling"].reasons == () and found["of_ceiling"].projections[-1].supported

@@ -1,0 +1,47 @@
+"""``neurofit compare`` from the command line."""
+
+import json
+
+import pytest
+
+COMPARE = ("compare", "--benchmark", "bench.toml", "--data", "data", "--image-groups", "5")
+MINE = "nets/mine.py:static@pool"
+
+
+def test_models_are_compared_and_their_scores_can_be_named_afterwards(folder, neurofit):
+    code, out, err = neurofit(*COMPARE, MINE, "nets/mine.py:static@conv", "--json")
+    assert code == 0, err
+    record = json.loads(out)
+    assert list(record)[:2] == ["simulated", "kind"]
+    (comparison,) = record["comparisons"]
+    assert (comparison["first"], comparison["second"]) == ("mine (pool)", "mine (conv)")
+    assert {"difference", "low", "high", "p_corrected", "p_wilcoxon_corrected", "effect_size"} <= set(
+        comparison["time_bins"][0]
+    )
+    written = sorted(p.name for p in (folder / "neurofit-out").iterdir())
+    scores = [f"neurofit-out/{name}" for name in written if name.endswith(".nc")]
+    assert len(scores) == 2
+    code, out, _ = neurofit("compare", *scores)
+    assert code == 0
+    assert "real recordings" in out
+    assert "interval" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([MINE], "a comparison is of two models or more"),
+        ([MINE, MINE], "is named twice"),
+        ([MINE, "nets/mine.py:static@poll"], "'poll' is not known - use 'pool'"),
+        ([MINE, "nowhere.nc"], "a score is a readable netCDF-4 file - nowhere.nc"),
+        ([MINE, "rgcc"], "'rgcc' is not known - use 'rgc'"),
+        ([MINE, "nets/mine.py:static@conv", "--windows", "early:3"], "windows are written name=start-end"),
+        ([MINE, "nets/mine.py:static@conv", "--image-groups", "900"], "900 groups of"),
+    ],
+)
+def test_bad_input_is_one_sentence(folder, neurofit, arguments, message):
+    code, out, err = neurofit(*COMPARE, *arguments)
+    assert code == 2, err
+    assert message in err
+    assert "Traceback" not in err
+    assert not out or "score:" not in out
