@@ -1,10 +1,12 @@
 """Measure what noise corrections make of animals that predict each other: ``python docs/make_ceiling_table.py``.
 
-Everything here is SIMULATED: rates of both animals are linear in the same latents, so that a perfect correction gives 1.
-Prints the table of docs/ceilings.md.
+Everything here is SIMULATED: rates of both animals are linear in the same latents, so that a perfect correction gives
+1. Writes the table of docs/ceilings.md.
 """
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import numpy as np
 import xarray as xr
@@ -20,6 +22,7 @@ from neurofit.scoring.score import nan_mean
 from neurofit.vocabulary import NEUROID, NEUROID_ID, REPETITION, STIMULUS_ID, SUBJECT
 
 PEAK_MS = (100, 130)
+BEGIN, END = "<!-- written by make_ceiling_table.py -->", "<!-- end -->"
 OPTIONS = {"splitter": StimulusShuffleSplit(5), "n_halvings": 5, "stratify": "object_name"}
 COLUMNS = (
     "raw r of noise-free source and target",
@@ -82,10 +85,17 @@ def repetitions_of(recording: xr.DataArray) -> str:
     return str(fewest) if fewest == most else f"{fewest}-{most}"
 
 
-if __name__ == "__main__":
-    print("| SIMULATED | " + " | ".join(COLUMNS) + " |")
-    print("|---" * (len(COLUMNS) + 1) + "|")
+def table() -> str:
+    """Return the table."""
+    lines = ["| SIMULATED | " + " | ".join(COLUMNS) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
     for region in ("IT", "V4"):
         for most in (None, 4):
             for name, values in measure(region, most):
-                print(f"| {name} | " + " | ".join(f"{value:.3f}" for value in values) + " |", flush=True)
+                lines.append(f"| {name} | " + " | ".join(f"{value:.3f}" for value in values) + " |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    page = Path(__file__).with_name("ceilings.md")
+    before, rest = page.read_text().split(BEGIN)
+    page.write_text(f"{before}{BEGIN}\n{table()}\n{END}{rest.split(END)[1]}")

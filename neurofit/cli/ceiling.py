@@ -58,7 +58,7 @@ def ceiling(
     table, pairs = summarise(pooled, chosen.aggregation), pair_table(scores, chosen.aggregation)
     record = make_ceiling_record(scores, chosen, manifest)
     _say_what(output, pooled, chosen)
-    _say_table(output, table)
+    _say_table(output, table, predicted=not pairs.empty)
     _say_pairs(output, pairs, chosen)
     stem = opt.slug("ceiling", chosen.region, chosen.name)
     written = {
@@ -110,18 +110,18 @@ def _say_what(output: Output, score: xr.Dataset, benchmark: Benchmark) -> None:
     output.say()
 
 
-def _say_table(output: Output, table: pd.DataFrame) -> None:
-    output.say("                  noise ceiling               inter-animal")
-    output.say("   time bin     consistency  of r       raw r   corrected   95% interval    counted  excluded")
+def _say_table(output: Output, table: pd.DataFrame, *, predicted: bool) -> None:
+    output.say("                  noise ceiling  " + "             inter-animal" * predicted)
+    heading = "       raw r   corrected   95% interval    counted  excluded"
+    output.say("   time bin     consistency  of r" + heading * predicted)
     for row in table.to_dict("records"):
         consistency, ceiling_of_r, raw, corrected, low, high = (
             opt.number(row[name])
             for name in ("internal_consistency", "ceiling_of_r", "raw", "corrected", "low", "high")
         )
-        output.say(
-            f"{row['time_bin_start']:>4} -{row['time_bin_end']:>4} ms   {consistency}  {ceiling_of_r}      {raw}     "
-            f"{corrected}   [{low}, {high}]  {row['counted']:>7}  {row['excluded']:>8}"
-        )
+        rest = f"      {raw}     {corrected}   [{low}, {high}]  {row['counted']:>7}  {row['excluded']:>8}" * predicted
+        bins = f"{row['time_bin_start']:>4} -{row['time_bin_end']:>4} ms"
+        output.say(f"{bins}   {consistency}  {ceiling_of_r}{rest}")
     output.say()
 
 

@@ -50,7 +50,7 @@ def health(
     splits: opt.Splits = None,
     halvings: opt.Halvings = None,
     formula: opt.FormulaName = None,
-    seed: Annotated[int, typer.Option(help="Of the random order of training stimuli.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the random order of training stimuli.")] = 0,
     resamples: Annotated[int, typer.Option(min=1, help="Bootstrap resamples of each interval.")] = 500,
     device: opt.Device = None,
     batch: opt.Batch = None,
@@ -146,8 +146,9 @@ def _computed(
     seed: int,
     every_bin: bool,
 ) -> dict[str, xr.Dataset]:
-    from neurofit.scoring.health import component_curve, headline_bins, learning_curve
+    from neurofit.scoring.health import check_curves, component_curve, headline_bins, learning_curve
 
+    check_curves(source, target, benchmark, grid, sizes, wanted)
     found = {}
     if "components" in wanted:
         found["components"] = component_curve(source, target, benchmark, grid=grid, progress=True)

@@ -124,9 +124,11 @@ def _check(model: str | None, layer: str | None, reference: float | None) -> Non
 
     if layer is not None and model is None:
         raise ConfigurationError("a layer is a model's", f"--layer {layer} was given without --model", "name the model")
-    if reference is not None and not -CLIP <= reference <= CLIP:
+    if reference is not None and not 0 < reference <= CLIP:
         raise ConfigurationError(
-            f"a reference is a d', which is clipped to +-{CLIP:g}", f"--reference is {reference:g}", "use 1.5, say"
+            f"a reference is a d' above 0, that of a silent bin, and at most {CLIP:g}, where d' is clipped",
+            f"--reference is {reference:g}",
+            "use 1.5, say",
         )
 
 
@@ -174,11 +176,16 @@ def _recording(benchmark: Benchmark, data: Path | None, with_stimuli: bool) -> t
 def _activations(
     output: Output, benchmark: Benchmark, subject: LoadedSubject, target: Target, layer: str | None, model: str
 ) -> xr.DataArray:
+    from dataclasses import replace
+
+    from neurofit.scoring.metrics import MetricSpec
     from neurofit.scoring.run import record_layers
     from neurofit.subjects.user_code import running_user_code
 
+    # whatever the benchmark compares: patterns that are kept for RSA have lost what is decoded
+    decoded = replace(benchmark, metric=MetricSpec("decoding"))
     with output.of_others(), running_user_code(model):
-        return record_layers(benchmark, subject, target, [str(layer)], progress=True)[str(layer)]
+        return record_layers(decoded, subject, target, [str(layer)], progress=True)[str(layer)]
 
 
 def _say_what(output: Output, neural: xr.Dataset, benchmark: Benchmark) -> None:

@@ -5,9 +5,9 @@ All of it is SIMULATED. Feature k of a model for image i in bin t is::
     early:  q_k . a(i) + s e_k(i)            for as long as the recording lasts
     late:   h(t) (q_k . b(i) + s e_k(i))     h rises and falls as the brain's late response does
 
-a(i) and b(i) are the latents that the brain's early and late responses are tuned to, q_k is random, and e_k(i) is noise
-of the model's own for every image: what else a network sees. The recurrent model has early and late features, the
-feed-forward one is the same model without the late ones.
+a(i) and b(i) are the latents that the brain's early and late responses are tuned to, q_k is a random rotation, and
+e_k(i) is noise of the model's own for every image: what else a network sees. The recurrent model has early and late
+features, the feed-forward one is the same model without the late ones.
 
 In the control there is no recurrence, neither in the brain nor in a model: late responses last as long, but repeat what
 the early ones say, and both models are draws of early features. Neither is better but by the luck of the images.
@@ -44,15 +44,16 @@ class SimulatedPair:
         Pictures of each of 64 objects.
     random_state : int
         Of pictures, neuroids, trials and models.
-    width_ms : int
-        Of the time bins.
+    start_ms, width_ms : int
+        Of the time bins, which go to the end of the recording at 260 ms; before 60 ms nobody responds.
     n_early, n_late : int
         Features of a model, and those that the recurrent one has besides.
     """
 
     recurrence: bool = True
-    n_views: int = 5
+    n_views: int = 3
     random_state: int = 0
+    start_ms: int = 60
     width_ms: int = 20
     n_early: int = 20
     n_late: int = 20
@@ -70,7 +71,7 @@ class SimulatedPair:
         """
         stream = SimulatedVentralStream(self.n_views, self.random_state, self.recurrence)
         recording, truth = stream.record_with_truth(region)
-        bins = make_time_bins(0, 260, self.width_ms)
+        bins = make_time_bins(self.start_ms, 260, self.width_ms)
         early, late = (truth.latents[:, np.abs(weights).max(1) > 0] for weights in truth.weights)
         rng = np.random.default_rng([self.random_state, _MODEL_SEED])
         always = np.ones(len(bins))
@@ -99,6 +100,10 @@ def _assembly(values: np.ndarray, name: str, ids: list[str], bins: list[tuple[in
 
 
 def _features(latents: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Return random combinations of the latents (n, count) with noise for every image."""
-    weights = rng.standard_normal((latents.shape[1], count)) / np.sqrt(latents.shape[1])
-    return latents @ weights + FEATURE_NOISE * rng.standard_normal((len(latents), count))
+    """Return combinations of the D latents (n, count) with noise for every image, count >= D.
+
+    The weights are a random rotation of the latents into `count` dimensions. Any two draws are then rotations of each
+    other but for the noise, and know as much about the latents: with random weights one model would be better.
+    """
+    rotation = np.linalg.qr(rng.standard_normal((count, count)))[0][: latents.shape[1]]
+    return latents @ rotation + FEATURE_NOISE * rng.standard_normal((len(latents), count))

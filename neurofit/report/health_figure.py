@@ -167,8 +167,8 @@ def _learning(
                 markerfacecolor=colour if each.supported else "white", alpha=1.0 if each.supported else 0.45,
             )  # fmt: skip
     axes.set_xscale("log")
-    marks = [sizes[0], sizes[len(sizes) // 2], sizes[-1], sizes[-1] * 10, sizes[-1] * LIMIT_AT]
-    names = [f"{m:.0f}" for m in marks[:3]] + [f"{marks[3]:.0f}\n(10 x)", "limit"]
+    marks = [sizes[0], sizes[len(sizes) // 2], *(sizes[-1] * factor for factor in (1, 2, 10, LIMIT_AT))]
+    names = [f"{m:.0f}" for m in marks[:3]] + ["2 x", "10 x", "limit"]
     axes.set_xticks(marks, names, fontsize=7)
     axes.minorticks_off()
     axes.set_xlabel("training stimuli")

@@ -54,10 +54,8 @@ def plot_solution_times(
         _draw_accuracy(accuracy, table, style)
         _draw_d_prime(d_prime, table, style)
         _draw_solved(solved, times, style)
-    chance = 1 / neural.attrs["n_objects"]
-    accuracy.axhline(
-        chance, color=GREY, linestyle=":", linewidth=1.2, label=f"chance (1 / {neural.attrs['n_objects']})"
-    )
+    chance = neural.attrs["chance"]
+    accuracy.axhline(chance, color=GREY, linestyle=":", linewidth=1.2, label=f"chance ({chance:.2g})")
     accuracy.set_ylim(0, 1.08)
     accuracy.set_ylabel("accuracy on held-out stimuli")
     d_prime.set_ylabel("d' of a stimulus (median, quartiles)")

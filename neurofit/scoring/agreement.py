@@ -112,7 +112,7 @@ def decoding_agreement(
         "formula": formula,
         "formula_text": FORMULAS[formula],
         "threshold": threshold,
-        "chance": 1 / of_target.attrs["n_objects"],
+        "chance": of_target.attrs["chance"],
         "labels": labels,
         "scaling_source": of_source.attrs["scaling"],
         "fits_not_converged": of_source.attrs["fits_not_converged"] + of_target.attrs["fits_not_converged"],

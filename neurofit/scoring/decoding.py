@@ -10,7 +10,10 @@ A decoding is a Dataset with the dimensions split S, stimulus n and time_bin T:
     d' in each split, NaN where the stimulus is not held out.
 ``times_held_out`` (n,)
 ``silent`` (T,)
-    Bins in which all stimuli have the same response: d' is 0 and the accuracy 1 / K there by definition.
+    Bins in which all stimuli have the same response: d' is 0 and the accuracy that of chance there by definition.
+``pattern`` (T,)
+    Number of the run of successive bins in which the responses are the same but for a factor and what all stimuli
+    share, which a decoder cannot tell apart; -1 in silent bins.
 
 Coordinates: stimulus_id and object on `stimulus`, time_bin_start and time_bin_end (ms) on `time_bin`.
 """
@@ -37,9 +40,12 @@ from neurofit.kernel.linear_decoder import CONSTANT, PENALTY, Classifier, Scalin
 from neurofit.mapping.splitters import StimulusShuffleSplit
 from neurofit.scoring.predictivity import bins_of_equal_source
 from neurofit.scoring.problem import Splitter
-from neurofit.vocabulary import BASIS, DATASET, PRESENTATION, SIMULATED, SPLIT, STIMULUS_ID, TIME_BIN
+from neurofit.vocabulary import BASIS, CORRELATION, DATASET, PRESENTATION, SIMULATED, SPLIT, STIMULUS_ID, TIME_BIN
 
 STIMULUS, OBJECT = "stimulus", "object"
+SAME_PATTERN = 1e-5
+"""Two bins whose responses, centred over stimuli and scaled to norm 1, are nearer than this are the same: a hundred times
+the rounding of float32, in which steps are averaged into bins."""
 
 
 def decode(
@@ -91,9 +97,9 @@ def decode(
     Returns
     -------
     xarray.Dataset
-        See `scoring.decoding`. attrs: classifier, penalty, labels, scaling, splitter, n_splits, n_objects, n_stimuli,
-        n_neuroids, never_held_out, distinct_bins (runs of bins whose responses differ from the run before and between
-        stimuli), fits, fits_not_converged, simulated, dataset.
+        See `scoring.decoding`. attrs: classifier, penalty, labels, scaling, splitter, n_splits, n_objects, chance (the
+        accuracy of always naming the most frequent object), n_stimuli, n_neuroids, never_held_out, distinct_bins (runs
+        of `pattern`), fits, fits_not_converged, simulated, dataset.
 
     Raises
     ------
@@ -104,6 +110,12 @@ def decode(
     if not 0 < penalty < np.inf:
         raise ConfigurationError("a classifier's penalty C is above 0", f"it is {penalty}", "use 1, say")
     check_assembly(responses)
+    if responses.attrs.get(BASIS) == CORRELATION:
+        raise MappingError(
+            "a decoder sees the units, or features with their inner products",
+            "these are patterns centred and scaled over the units (basis 'correlation'), as RSA takes them",
+            "record with the basis 'per-bin' or 'units'",
+        )
     mean = average_repetitions(responses)
     names = stimulus_labels(mean, labels)
     objects, truth = np.unique(names, return_inverse=True)
@@ -128,10 +140,11 @@ def decode(
         "splitter": repr(splitter),
         "n_splits": len(splits),
         "n_objects": len(objects),
+        "chance": runs.chance,
         "n_stimuli": len(ids),
         "n_neuroids": X.shape[2],
         "never_held_out": int((times == 0).sum()),
-        "distinct_bins": len(runs.groups),
+        "distinct_bins": int(runs.pattern.max()) + 1,
         "fits": len(splits) * len(runs.groups),
         "fits_not_converged": failed,
         SIMULATED: int(responses.attrs.get(SIMULATED, 0)),
@@ -145,6 +158,7 @@ def decode(
             "d_prime_by_split": ((SPLIT, STIMULUS, TIME_BIN), by_split.astype(np.float32)),
             "times_held_out": ((STIMULUS,), times),
             "silent": ((TIME_BIN,), runs.silent),
+            "pattern": ((TIME_BIN,), runs.pattern),
         },
         coords={**coords, STIMULUS_ID: (STIMULUS, ids), OBJECT: (STIMULUS, names)},
         attrs=attrs,
@@ -213,6 +227,19 @@ def _check_splits(splits: list[tuple[np.ndarray, np.ndarray]], truth: np.ndarray
             )
 
 
+def _patterns(X: np.ndarray, groups: list[list[int]]) -> np.ndarray:
+    """Return the number (T,) of the run of bins with one pattern; see `scoring.decoding`."""
+    found, number, first = np.full(len(X), -1), -1, np.empty(0)
+    for group in groups:
+        values = X[group[0]].astype(np.float64)
+        values -= values.mean(0)
+        values /= np.linalg.norm(values)
+        if number < 0 or np.linalg.norm(values - first) > SAME_PATTERN:
+            number, first = number + 1, values
+        found[group] = number
+    return found
+
+
 class _Runs:
     """All fits of a decoding: one for every split and group of equal bins."""
 
@@ -230,11 +257,13 @@ class _Runs:
         self.scaling, self.classifier, self.penalty, self.random_state = scaling, classifier, penalty, random_state
         self.silent = (np.ptp(X, axis=1) <= CONSTANT * np.abs(X).max(axis=1, initial=0)).all(axis=1)
         self.groups = [group for group in bins_of_equal_source(X) if not self.silent[group[0]]]
+        self.pattern = _patterns(X, self.groups)
+        self.chance = float(np.bincount(truth).max() / len(truth))
 
     def all(self, n_jobs: int | None, progress: bool) -> tuple[np.ndarray, np.ndarray, int]:
         """Return accuracy (S, T), d' (S, n, T) and how many fits did not converge."""
         S, (T, n, _) = len(self.splits), self.X.shape
-        accuracy = np.full((S, T), 1 / (self.truth.max() + 1))
+        accuracy = np.full((S, T), self.chance)
         by_split = np.full((S, n, T), np.nan)
         for split, (_, test) in enumerate(self.splits):
             by_split[split, test] = 0.0
@@ -262,7 +291,7 @@ class _Runs:
         train, test = self.splits[split]
         features = scaled_features(self.X[bin_], train, self.scaling)
         if features.shape[1] == 0:  # nothing varies over these training stimuli
-            return 1 / (self.truth.max() + 1), np.zeros(len(test)), True
+            return self.chance, np.zeros(len(test)), True
         found = decode_images(features, self.truth, train, test, self.classifier, self.penalty, self.random_state)
         truth = self.truth[test]
         return (found.scores.argmax(1) == truth).mean(), image_d_prime(found.scores, truth), found.converged

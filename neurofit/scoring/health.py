@@ -80,14 +80,7 @@ def component_curve(
         If the data do not allow a number of components.
     """
     problem = _posed(benchmark, source, target)
-    mapping = problem.mapping
-    if not isinstance(mapping, PLSMapping):
-        raise ConfigurationError(
-            "components are those of a PLS", f"the mapping of '{benchmark.name}' is {mapping!r}", "use --regression pls"
-        )
-    limit = most_components(problem)
-    numbers = sorted({k for k in (*COMPONENT_GRID, mapping.n_components) if k <= limit}) if grid is None else grid
-    numbers = check_grid(numbers, limit)
+    mapping, numbers = _pls_of(problem, benchmark), component_numbers(problem, benchmark, grid)
     nested = replace(problem, mapping=NestedPLS(mapping, numbers))
     mappings = [PLSMapping(k, scale=mapping.scale, precision=mapping.precision) for k in numbers]
     scores = _scores(
@@ -133,9 +126,7 @@ def learning_curve(
         If sizes do not ascend from two more than the components to the training stimuli of the smallest split.
     """
     problem = _posed(benchmark, source, target)
-    k = getattr(problem.mapping, "n_components", 1)
-    most = min(len(train) for train, _ in problem.splits)
-    numbers = check_sizes(default_sizes(k, most) if sizes is None else sizes, k, most)
+    numbers = training_sizes(problem, sizes)
     rng = np.random.default_rng(random_state)
     stratify = benchmark.splits.stratify
     strata = None if stratify is None else problem.mean[stratify].values.astype(str)
@@ -146,6 +137,26 @@ def learning_curve(
     mappings = [problem.mapping] * len(numbers)
     scores = _scores(replace(problem, splits=splits), mappings, benchmark, target, n_jobs, progress)
     return _joined(scores, TRAINING_SIZE, numbers)
+
+
+def check_curves(
+    source: xr.DataArray,
+    target: xr.DataArray,
+    benchmark: Benchmark,
+    grid: Sequence[int] | None,
+    sizes: Sequence[int] | None,
+    curves: Sequence[str],
+) -> None:
+    """Raise what `component_curve` and `learning_curve` would raise of their numbers, before anything is computed."""
+    problem = _posed(benchmark, source, target)
+    if "components" in curves:
+        component_numbers(problem, benchmark, grid)
+    if "learning" in curves and len(training_sizes(problem, sizes)) < 4:
+        raise MappingError(
+            "a learning curve of three parameters has four sizes or more",
+            f"got {len(sizes or ())}",
+            "give more sizes, or --curves components",
+        )
 
 
 def headline_bins(source: xr.DataArray, target: xr.DataArray, benchmark: Benchmark) -> tuple[xr.DataArray, ...]:
@@ -179,6 +190,30 @@ def check_sizes(sizes: Sequence[int], n_components: int, most: int) -> list[int]
             "give each once, in order",
         )
     return numbers
+
+
+def component_numbers(problem: Problem, benchmark: Benchmark, grid: Sequence[int] | None) -> tuple[int, ...]:
+    """Return the numbers of components, if the data allow those of the grid."""
+    own, limit = _pls_of(problem, benchmark).n_components, most_components(problem)
+    return check_grid(sorted({k for k in (*COMPONENT_GRID, own) if k <= limit}) if grid is None else grid, limit)
+
+
+def training_sizes(problem: Problem, sizes: Sequence[int] | None) -> list[int]:
+    """Return the sizes of training sets, if the splits and the components allow those that are given."""
+    k = getattr(problem.mapping, "n_components", 1)
+    most = min(len(train) for train, _ in problem.splits)
+    return check_sizes(default_sizes(k, most) if sizes is None else sizes, k, most)
+
+
+def _pls_of(problem: Problem, benchmark: Benchmark) -> PLSMapping:
+    """Return the mapping, or say that it is none with components."""
+    if not isinstance(problem.mapping, PLSMapping):
+        raise ConfigurationError(
+            "components are those of a PLS",
+            f"the mapping of '{benchmark.name}' is {problem.mapping!r}",
+            "use --regression pls",
+        )
+    return problem.mapping
 
 
 def most_components(problem: Problem) -> int:

@@ -99,9 +99,10 @@ def solution_times(
 ) -> xr.Dataset:
     """Return when each stimulus of a decoding is solved; see `object_solution_times`.
 
-    A population whose responses are the same in all bins in which they differ between stimuli has no dynamics: its d'
-    is one number for each stimulus, and has no time. Its solution times are NaN, and attrs `why_none` says so; which
-    stimuli reach the reference is still known.
+    A population whose responses are the same (but for a factor and what all stimuli share, as where a bin covers half a
+    response) in all bins of the window in which they differ between stimuli has no dynamics: its d' is one number for
+    each stimulus, and has no time. Its solution times are NaN, and attrs `why_none` says so; which stimuli reach the
+    reference is still known.
     """
     inside = _bins_inside(decoding, window_ms)
     part = decoding.isel({TIME_BIN: inside})
@@ -112,7 +113,7 @@ def solution_times(
     by_split = first_crossing(part["d_prime_by_split"].values, centres, level)
     solved = np.isfinite(times)
     tested = decoding["times_held_out"].values > 0
-    why = _why_none(decoding, level, solved)
+    why = _why_none(part, level, solved)
     if why:
         times, by_split = np.full_like(times, np.nan), np.full_like(by_split, np.nan)
     return decoding.assign(
@@ -127,7 +128,7 @@ def solution_times(
         n_tested=int(tested.sum()),
         n_solved=int(solved.sum()),
         fraction_solved=float(solved.sum() / max(tested.sum(), 1)),
-        dynamic=int(decoding.attrs["distinct_bins"] > 1),
+        dynamic=int(_distinct(part) > 1),
         why_none=why,
     )
 
@@ -142,10 +143,11 @@ def typical_best(decoding: xr.Dataset) -> float:
     Returns
     -------
     float
-        NaN where the objects cannot be told apart in any bin: the accuracy, pooled over splits, is not above chance
-        (binomial over the stimuli that are held out, Bonferroni over bins, `CHANCE_LEVEL`).
+        NaN where the objects cannot be told apart in any bin: the accuracy, pooled over splits, is not above that of
+        always naming the most frequent object (binomial over the stimuli that are held out, Bonferroni over bins,
+        `CHANCE_LEVEL`).
     """
-    n, chance = int((decoding["times_held_out"] > 0).sum()), 1 / decoding.attrs["n_objects"]
+    n, chance = int((decoding["times_held_out"] > 0).sum()), float(decoding.attrs["chance"])
     best = float(decoding["accuracy"].mean(SPLIT).max())
     by_chance = binom.sf(np.ceil(best * n) - 1, n, chance) * decoding.sizes[TIME_BIN]
     if by_chance >= CHANCE_LEVEL:
@@ -281,10 +283,15 @@ def _reference(decoding: xr.Dataset, given: Reference | None) -> tuple[np.ndarra
     return values.copy(), "given for each stimulus"
 
 
+def _distinct(decoding: xr.Dataset) -> int:
+    """Return how many patterns of responses the bins have; see `scoring.decoding`."""
+    return len(np.setdiff1d(decoding["pattern"].values, [-1]))
+
+
 def _why_none(decoding: xr.Dataset, level: np.ndarray, solved: np.ndarray) -> str:
     """Return why there are no solution times, in words; '' if there are."""
     silent, total = int(decoding["silent"].sum()), decoding.sizes[TIME_BIN]
-    distinct = int(decoding.attrs["distinct_bins"])
+    distinct = _distinct(decoding)
     if distinct == 0:
         return "the responses are the same for all stimuli in every bin"
     if distinct == 1:

@@ -43,6 +43,7 @@ def test_ridge_has_a_learning_curve_alone(folder, neurofit):
         (["--grid", "5,3"], "got 5, 3"),
         (["--sizes", "1,2,3,4"], "two more than the components"),
         (["--sizes", "10,20,300"], "training stimuli of a split"),
+        (["--sizes", "10,20,30"], "four sizes or more - got 3"),
         (["--regression", "ridge", "--curves", "components"], "components are those of a PLS"),
         (["--layer", "cone"], "'cone' is not known"),
     ],

