@@ -42,6 +42,7 @@ def ceiling(
         formula=formula,
         n_halvings=halvings,
     )
+    opt.check_predictivity(chosen, "ceiling")
     from neurofit.files.manifest import load_manifest
     from neurofit.report.ceiling_figure import plot_ceilings
     from neurofit.report.ceiling_record import make_ceiling_record, save_ceiling_record
@@ -60,7 +61,7 @@ def ceiling(
     _say_what(output, pooled, chosen)
     _say_table(output, table, predicted=not pairs.empty)
     _say_pairs(output, pairs, chosen)
-    stem = opt.slug("ceiling", chosen.region, chosen.name)
+    stem = opt.slug("ceiling", chosen.region, opt.benchmark_stem(chosen))
     written = {
         "record": save_ceiling_record(record, folder / f"{stem}.json"),
         "score": save_score(pooled, folder / f"{stem}.nc"),

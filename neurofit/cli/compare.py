@@ -85,6 +85,7 @@ def compare(
             region=region, regression=regression, temporal=mapping, n_components=components, n_splits=splits,
             formula=formula, n_halvings=halvings, static_mode=static_mode, static_latency_ms=static_latency_ms,
         )  # fmt: skip
+        opt.check_predictivity(chosen, "compare")
         draws = {"image_groups": image_groups} if images == "refitted" else {"keep_predictions": True}
         kept = opt.feature_options(features, memory, scratch)
         subjects = _loaded(models, chosen, output, device=device, batch=batch, features=kept, announce=output.note)
@@ -93,14 +94,12 @@ def compare(
     check_comparable(scores, images)
     found = [compared(scores[0], other, windows=spans, images=images, level=level) for other in scores[1:]]
     _say(output, found)
-    stem = opt.slug(
-        "compare", *(f"{s.attrs['subject']}-{s.attrs.get('layer', '')}" for s in scores), scores[0].attrs["region"]
-    )
+    stem = _stem(scores, chosen)
     record = comparison_record(scores, found, chosen)
     aggregation = None if chosen is None else chosen.aggregation
     written = {
-        "record": save_comparison(record, folder / f"{stem[:120]}.json"),
-        "figure": save_figure(plot_comparison(scores, found, aggregation), folder / f"{stem[:120]}.png"),
+        "record": save_comparison(record, folder / f"{stem}.json"),
+        "figure": save_figure(plot_comparison(scores, found, aggregation), folder / f"{stem}.png"),
     }
     for what, path in written.items():
         output.say(f"{what}: {path}")
@@ -142,14 +141,27 @@ def _scored(
     from neurofit.subjects.user_code import running_user_code
 
     place, done = str(choose_device(mapping_device)), {}
+    kind = ["compared"] + ["predictions"] * ("keep_predictions" in draws)
     for name, (subject, layer) in subjects.items():
         output.say(f"{subject.name}, layer {layer}, on {benchmark.region} of {benchmark.dataset}")
         with output.of_others(), running_user_code(name.partition("@")[0]):
             score = run(benchmark, subject, layer=layer, target=target, mapping_device=place, progress=True, **draws)
-        path = folder / f"{opt.slug(subject.name, layer, benchmark.region, benchmark.name, 'compared')}.nc"
+        path = folder / f"{opt.slug(subject.name, layer, benchmark.region, opt.benchmark_stem(benchmark), *kind)}.nc"
         output.say(f"  score: {save_score(score, path)}")
         done[name] = score
     return done
+
+
+def _stem(scores: list[xr.Dataset], benchmark: Benchmark | None) -> str:
+    """Return what the files of a comparison are called; many models, by a part of their names and a hash of all."""
+    import hashlib
+
+    told = scores[0].attrs
+    name = str(told.get("benchmark", "")) if benchmark is None else opt.benchmark_stem(benchmark)
+    stem = opt.slug(
+        "compare", *(f"{s.attrs['subject']}-{s.attrs.get('layer', '')}" for s in scores), told["region"], name
+    )
+    return stem if len(stem) <= 120 else f"{stem[:113]}-{hashlib.sha256(stem.encode()).hexdigest()[:6]}"
 
 
 def parse_windows(text: str | None) -> dict[str, tuple[int, int]] | None:

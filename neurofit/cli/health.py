@@ -70,8 +70,7 @@ def health(
         formula=formula,
         n_halvings=halvings,
     )
-    if chosen.metric.kind != "predictivity":
-        chosen.metric.refuse("health")
+    opt.check_predictivity(chosen, "health")
     wanted = _wanted(curves, chosen)
     numbers, steps = _numbers(grid, "--grid"), _numbers(sizes, "--sizes")
     from neurofit.files.manifest import load_manifest
@@ -101,7 +100,8 @@ def health(
         found.get("components"), found.get("learning"), diagnoses.get("components", {}), diagnoses.get("learning", {}),
         chosen.aggregation, f"{subject.name} ({layer})",
     )  # fmt: skip
-    stem = opt.slug("health", subject.name, layer, chosen.region, chosen.name)
+    part = () if curves == "both" else (curves,)
+    stem = opt.slug("health", subject.name, layer, chosen.region, opt.benchmark_stem(chosen), *part)
     written = {
         "record": save_health_record(record, folder / f"{stem}.json"),
         "figure": save_figure(figure, folder / f"{stem}.png"),

@@ -71,6 +71,7 @@ def layers(
         static_latency_ms=static_latency_ms,
         static_layers=opt.layer_names(static_layers),
     )
+    opt.check_predictivity(chosen, "layers")
     from neurofit.files.manifest import load_manifest
     from neurofit.report.layers_figure import plot_layers
     from neurofit.report.layers_record import make_layers_record, save_layers_record
@@ -102,8 +103,8 @@ def layers(
     record = make_layers_record(result, chosen.varied(formula=formula), manifest, subject.describe())
     _say_table(output, result.commitment, record)
     _say_choice(output, result.commitment, record)
-    kinds = [f"per-{per}"] * (per != "region") + ["by-scores"] * (average == "scores")
-    stem = opt.slug(subject.name, "layers", chosen.region, chosen.name, *kinds)
+    kinds = [f"per-{per}"] * (per != "region") + ["by-scores"] * (average == "scores") + [formula] * (formula != "raw")
+    stem = opt.slug(subject.name, "layers", chosen.region, opt.benchmark_stem(chosen), *kinds)
     written = {
         "record": save_layers_record(record, folder / f"{stem}.json"),
         "commitment": result.commitment.save(folder / f"{stem}.commitment.json"),

@@ -102,6 +102,19 @@ def benchmark_named(name: str | None, region: str | None) -> Benchmark:
     return load_benchmark(DEFAULT_BENCHMARKS[region])
 
 
+def check_predictivity(benchmark: Benchmark, command: str) -> None:
+    """Raise if a command that is about predictivity got a benchmark with another metric."""
+    from neurofit.errors import ConfigurationError
+    from neurofit.scoring.metrics import PREDICTIVITY
+
+    if benchmark.metric.kind != PREDICTIVITY:
+        raise ConfigurationError(
+            f"neurofit {command} is about predictivity",
+            f"the metric of {benchmark.name} is '{benchmark.metric.kind}'",
+            'take a benchmark with the metric "predictivity", or use neurofit score',
+        )
+
+
 def check_formula(formula: str | None) -> None:
     """Raise if there is no such formula."""
     from neurofit.scoring.formulas import formula_named
@@ -150,6 +163,21 @@ def writable(folder: Path) -> Path:
             pass
         probe.unlink()
     return folder
+
+
+def benchmark_stem(benchmark: Benchmark) -> str:
+    """Return what files call a benchmark; a varied one by 6 hex digits too, since all variations share one name."""
+    import hashlib
+    import json
+    from dataclasses import asdict
+
+    from neurofit.files.json_text import plain_values
+
+    name = benchmark.name.removesuffix(" (varied)")
+    if name == benchmark.name:
+        return name
+    content = json.dumps(plain_values(asdict(benchmark)), sort_keys=True)
+    return f"{name} varied {hashlib.sha256(content.encode()).hexdigest()[:6]}"
 
 
 def slug(*texts: str) -> str:

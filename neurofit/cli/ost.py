@@ -106,7 +106,10 @@ def ost(
         neural, chosen, manifest, model=theirs, subject=told, comparison=comparison, consistency=consistency, cost=cost
     )
     who = (subject.name, str(layer)) if subject is not None else ()
-    stem = opt.slug(*who, "ost", chosen.region, chosen.name, classifier, str(neural.attrs["labels"]))
+    level = () if reference is None else (f"at-{reference:g}",)
+    stem = opt.slug(
+        *who, "ost", chosen.region, opt.benchmark_stem(chosen), classifier, str(neural.attrs["labels"]), *level
+    )
     names = (f"simulated {chosen.region}" if manifest.simulated else chosen.region, " ".join(who))
     figure = plot_solution_times(neural, theirs, names=names, on_ms=chosen.viewing.on_ms)
     written = {

@@ -88,6 +88,8 @@ def score(
     from neurofit.subjects.user_code import running_user_code
 
     place = str(choose_device(mapping_device))
+    if place != "cpu" and chosen.metric.kind != PREDICTIVITY:
+        chosen.metric.refuse(f"--mapping-device '{place}'")
     with output.of_others():
         subject = load_subject(
             model,
@@ -119,7 +121,7 @@ def score(
         cost = describe_cost(subject, chosen.viewing.viewing())
     record = make_record(result, chosen, manifest, {**subject.describe(), **cost, **commitment_of(result)})
     _say(output, result, chosen, record)
-    stem = opt.slug(subject.name, layer or "committed", chosen.region, chosen.name)
+    stem = opt.slug(subject.name, layer or "committed", chosen.region, opt.benchmark_stem(chosen))
     _write(output, folder / stem, result, record, chosen)
 
 

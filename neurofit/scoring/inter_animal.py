@@ -222,7 +222,7 @@ def run_inter_animal(
         As `inter_animal_consistency`, whose attrs also name the benchmark as a model's score does.
     """
     if benchmark.metric.kind != PREDICTIVITY:
-        benchmark.metric.refuse("an inter-animal consistency")
+        benchmark.metric.refuse("inter-animal consistency")
     recording = load_recording(benchmark, data) if recording is None else recording
     correction = benchmark.correction
     options: dict[str, Any] = {
