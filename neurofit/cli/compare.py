@@ -40,6 +40,7 @@ def compare(
     mapping: opt.TemporalMapping = None,
     static_mode: opt.StaticMode = None,
     static_latency_ms: opt.StaticLatency = None,
+    static_layers: opt.StaticLayers = None,
     regression: opt.Regression = None,
     components: opt.Components = None,
     splits: opt.Splits = None,
@@ -54,6 +55,10 @@ def compare(
     ] = "refitted",
     image_groups: Annotated[int, typer.Option(min=5, help="Groups of images that are left out in turn.")] = 10,
     level: Annotated[float, typer.Option(min=0.5, max=0.999, help="Of intervals; 1 - level is that of tests.")] = 0.95,
+    ceiling: Annotated[
+        Path | None,
+        typer.Option(help="Score of `neurofit ceiling` (.nc) to draw: how well animals predict each other."),
+    ] = None,
     device: opt.Device = None,
     batch: opt.Batch = None,
     mapping_device: opt.MappingDevice = "cpu",
@@ -79,11 +84,15 @@ def compare(
     spans = parse_windows(windows)
     folder = opt.writable(out)
     saved = {name: load_score(name) for name in models if is_file(name)}
+    animals = None if ceiling is None else load_score(ceiling)
+    if saved:
+        check_comparable(list(saved.values()), images)  # before minutes are spent on scoring the others
     chosen: Benchmark | None = None
     if len(saved) < len(models):
         chosen = opt.benchmark_named(benchmark, region).varied(
             region=region, regression=regression, temporal=mapping, n_components=components, n_splits=splits,
             formula=formula, n_halvings=halvings, static_mode=static_mode, static_latency_ms=static_latency_ms,
+            static_layers=opt.layer_names(static_layers),
         )  # fmt: skip
         opt.check_predictivity(chosen, "compare")
         draws = {"image_groups": image_groups} if images == "refitted" else {"keep_predictions": True}
@@ -99,7 +108,7 @@ def compare(
     aggregation = None if chosen is None else chosen.aggregation
     written = {
         "record": save_comparison(record, folder / f"{stem}.json"),
-        "figure": save_figure(plot_comparison(scores, found, aggregation), folder / f"{stem}.png"),
+        "figure": save_figure(plot_comparison(scores, found, aggregation, animals), folder / f"{stem}.png"),
     }
     for what, path in written.items():
         output.say(f"{what}: {path}")
@@ -158,9 +167,8 @@ def _stem(scores: list[xr.Dataset], benchmark: Benchmark | None) -> str:
 
     told = scores[0].attrs
     name = str(told.get("benchmark", "")) if benchmark is None else opt.benchmark_stem(benchmark)
-    stem = opt.slug(
-        "compare", *(f"{s.attrs['subject']}-{s.attrs.get('layer', '')}" for s in scores), told["region"], name
-    )
+    models = [f"{s.attrs.get('subject', 'unnamed')}-{s.attrs.get('layer', '')}" for s in scores]
+    stem = opt.slug("compare", *models, *filter(None, (told.get("region"), name)))
     return stem if len(stem) <= 120 else f"{stem[:113]}-{hashlib.sha256(stem.encode()).hexdigest()[:6]}"
 
 
@@ -179,6 +187,8 @@ def parse_windows(text: str | None) -> dict[str, tuple[int, int]] | None:
             raise ConfigurationError(
                 "windows are written name=start-end, with commas", f"'{part}' is not", "write early=70-150,late=150-260"
             )
+        if match[1] in found:
+            raise ConfigurationError("windows have different names", f"'{match[1]}' is named twice", "rename one")
         found[match[1]] = (int(match[2]), int(match[3]))
     return found
 

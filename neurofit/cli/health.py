@@ -45,6 +45,9 @@ def health(
         bool, typer.Option("--every-bin", help="Learning curves of all bins, not of the headline's alone.")
     ] = False,
     mapping: opt.TemporalMapping = None,
+    static_mode: opt.StaticMode = None,
+    static_latency_ms: opt.StaticLatency = None,
+    static_layers: opt.StaticLayers = None,
     regression: opt.Regression = None,
     components: opt.Components = None,
     splits: opt.Splits = None,
@@ -69,6 +72,9 @@ def health(
         n_splits=splits,
         formula=formula,
         n_halvings=halvings,
+        static_mode=static_mode,
+        static_latency_ms=static_latency_ms,
+        static_layers=opt.layer_names(static_layers),
     )
     opt.check_predictivity(chosen, "health")
     wanted = _wanted(curves, chosen)
@@ -78,11 +84,13 @@ def health(
     from neurofit.report.health_record import NOTE, make_health_record, save_health_record
     from neurofit.report.style import save_figure
     from neurofit.scoring.run import load_target, record_layers
+    from neurofit.scoring.time_course import as_benchmarked
     from neurofit.subjects.library import committed_layer, load_subject
     from neurofit.subjects.user_code import running_user_code
 
     with output.of_others():
         subject = load_subject(model, device=device, batch=batch, announce=output.say)
+    subject = as_benchmarked(subject, chosen, must=static_mode is not None)
     layer = layer or committed_layer(subject, chosen.region)
     opt.check_layer(layer, subject)
     folder = opt.writable(out)
@@ -93,9 +101,12 @@ def health(
     output.say(f"benchmark {chosen.name}, version {chosen.version}; {NOTE}")
     with output.of_others(), running_user_code(model):
         source = record_layers(chosen, subject, target, [layer], progress=True)[layer]
+    course = {name: source.attrs[name] for name in ("static_mode", "time_course")}
+    output.say(f"mapping: {chosen.mapping.estimator()!r}, {chosen.mapping.temporal} in time")
+    output.say(f"time course of {subject.name}: {course['time_course']}")
     found = _computed(wanted, source, target.recording, chosen, numbers, steps, seed, every_bin)
     diagnoses = _diagnosed(output, found, chosen, resamples)
-    record = make_health_record(found, diagnoses, chosen, manifest, {**subject.describe(), "layer": layer})
+    record = make_health_record(found, diagnoses, chosen, manifest, {**subject.describe(), "layer": layer, **course})
     figure = plot_health(
         found.get("components"), found.get("learning"), diagnoses.get("components", {}), diagnoses.get("learning", {}),
         chosen.aggregation, f"{subject.name} ({layer})",
@@ -155,7 +166,8 @@ def _computed(
     if "learning" in wanted:
         one, two = (source, target) if every_bin else headline_bins(source, target, benchmark)
         found["learning"] = learning_curve(one, two, benchmark, sizes=sizes, random_state=seed, progress=True)
-    return found
+    course = {f"source_{name}": source.attrs[name] for name in ("static_mode", "time_course")}
+    return {name: curve.assign_attrs(course) for name, curve in found.items()}
 
 
 def _diagnosed(output: Output, curves: Mapping[str, xr.Dataset], benchmark: Benchmark, resamples: int) -> Any:

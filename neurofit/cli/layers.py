@@ -100,6 +100,9 @@ def layers(
             chosen, subject, per=per, average=average, layers=layer, n_inner=inner_splits, formula=formula, data=data,
             mapping_device=place, progress=True,
         )  # fmt: skip
+    told = result.committed.attrs
+    output.say(f"mapping: {told['mapping']}, {told['temporal_mapping']} in time")
+    output.say(f"time course of {subject.name}: {told['source_time_course']}")
     record = make_layers_record(result, chosen.varied(formula=formula), manifest, subject.describe())
     _say_table(output, result.commitment, record)
     _say_choice(output, result.commitment, record)

@@ -78,11 +78,10 @@ def score(
     )
     from neurofit.files.manifest import load_manifest
     from neurofit.report.record import make_record
-    from neurofit.scoring.committed import commitment_of, run_committed
+    from neurofit.scoring.committed import run_committed
     from neurofit.scoring.metrics import PREDICTIVITY
     from neurofit.scoring.run import run
     from neurofit.scoring.time_course import as_benchmarked
-    from neurofit.subjects.cost import describe_cost
     from neurofit.subjects.library import committed_layer, load_subject
     from neurofit.subjects.model_subject import choose_device
     from neurofit.subjects.user_code import running_user_code
@@ -118,8 +117,7 @@ def score(
         else:
             result = run_committed(chosen, subject, following, **options)
             output.say(f"commitment: {result.attrs['commitment_use']}")
-        cost = describe_cost(subject, chosen.viewing.viewing())
-    record = make_record(result, chosen, manifest, {**subject.describe(), **cost, **commitment_of(result)})
+        record = make_record(result, chosen, manifest, _described(subject, chosen, result))
     _say(output, result, chosen, record)
     stem = opt.slug(subject.name, layer or "committed", chosen.region, opt.benchmark_stem(chosen))
     _write(output, folder / stem, result, record, chosen)
@@ -187,6 +185,14 @@ def _commitment(path: Path, layer: str | None) -> Commitment:
             "drop one",
         )
     return load_commitment(path)
+
+
+def _described(subject: Any, benchmark: Benchmark, result: xr.Dataset) -> dict[str, object]:
+    """Return what the record says of the subject: itself, its cost in this presentation, a commitment."""
+    from neurofit.scoring.committed import commitment_of
+    from neurofit.subjects.cost import describe_cost
+
+    return {**subject.describe(), **describe_cost(subject, benchmark.viewing.viewing()), **commitment_of(result)}
 
 
 def _say_what(output: Output, score: xr.Dataset, benchmark: Benchmark) -> None:

@@ -24,6 +24,7 @@ from neurofit.assembly.build import make_assembly
 from neurofit.assembly.time_bins import make_time_bins, rebin
 from neurofit.data.simulated import SimulatedVentralStream
 from neurofit.data.simulated_populations import late_course
+from neurofit.errors import ConfigurationError
 from neurofit.vocabulary import SIMULATED, STIMULUS_ID
 
 LATE_ONSET_MS, LATE_DURATION_MS = 140.0, 120.0
@@ -105,5 +106,11 @@ def _features(latents: np.ndarray, count: int, rng: np.random.Generator) -> np.n
     The weights are a random rotation of the latents into `count` dimensions. Any two draws are then rotations of each
     other but for the noise, and know as much about the latents: with random weights one model would be better.
     """
+    if count < latents.shape[1]:
+        raise ConfigurationError(
+            "a simulated model has as many features as its region has latents, or more",
+            f"{count} features of {latents.shape[1]} latents were asked for",
+            "raise n_early or n_late",
+        )
     rotation = np.linalg.qr(rng.standard_normal((count, count)))[0][: latents.shape[1]]
     return latents @ rotation + FEATURE_NOISE * rng.standard_normal((len(latents), count))

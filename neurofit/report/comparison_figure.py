@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from neurofit.report.ceiling_figure import draw_inter_animal
 from neurofit.report.style import (
     GREY,
     INK,
@@ -20,7 +21,7 @@ from neurofit.report.style import (
     plain_axes,
 )
 from neurofit.scoring.benchmark import AggregationSpec
-from neurofit.scoring.compare import Comparison, name_of
+from neurofit.scoring.compare import FEWEST_NEUROIDS, Comparison, name_of, names_of
 from neurofit.scoring.summary import summarise
 from neurofit.vocabulary import SIMULATED, TIME_BIN_END, TIME_BIN_START
 
@@ -38,6 +39,7 @@ def plot_comparison(
     scores: Sequence[xr.Dataset],
     comparisons: Sequence[Comparison],
     aggregation: AggregationSpec | None = None,
+    inter_animal: xr.Dataset | None = None,
 ) -> Figure:
     """Draw the time courses of several scores with their ceiling, and the differences from the first.
 
@@ -49,6 +51,8 @@ def plot_comparison(
         Of the first with each other.
     aggregation : AggregationSpec, optional
         Of the time courses; the ConvRNN papers' by default.
+    inter_animal : xarray.Dataset, optional
+        How well animals predict each other (`run_inter_animal`), to be drawn beside the ceiling of r.
 
     Returns
     -------
@@ -63,10 +67,12 @@ def plot_comparison(
     top, bottom = figure.subplots(2, 1, height_ratios=(3, 2))
     tables = [summarise(score, aggregation) for score in scores]
     if single:
-        _draw_values(top, tables, [name_of(score) for score in scores])
+        _draw_values(top, tables, names_of(scores))
         _draw_single_differences(bottom, comparisons)
     else:
         bottom.sharex(top)
+        if inter_animal is not None:
+            draw_inter_animal(top, inter_animal, scores[0], aggregation)
         _draw_courses(top, scores, tables)
         _draw_differences(bottom, comparisons)
         bottom.set_xlabel("time from stimulus onset (ms)")
@@ -77,21 +83,22 @@ def plot_comparison(
     top.set_ylabel("predictivity\n(median over neuroids)")
     bottom.set_ylabel("difference\n(trimmed mean)")
     plain_axes(top, bottom)
-    return add_caption(figure, _caption(scores, comparisons[0]))
+    return add_caption(figure, _caption(scores, comparisons[0], aggregation or AggregationSpec()))
 
 
-def _caption(scores: Sequence[xr.Dataset], comparison: Comparison) -> str:
+def _caption(scores: Sequence[xr.Dataset], comparison: Comparison, aggregation: AggregationSpec) -> str:
     told, attrs = comparison.attrs, scores[0].attrs
     images = IMAGES[told["images"]].format(**told)
     shared = {name: value for name, value in attrs.items() if name not in ("source_static_mode", "source_time_course")}
-    modes = {name_of(score): score.attrs.get("source_static_mode", "own") for score in scores}
-    laid_out = ", ".join(f"{name} '{mode}'" for name, mode in modes.items() if mode != "own")
+    modes = [(name_of(score), score.attrs.get("source_static_mode", "own")) for score in scores]
+    laid_out = ", ".join(f"{name} '{mode}'" for name, mode in modes if mode != "own")
     static = f"Static modes: {laid_out}. " if laid_out else ""
-    level = f"{told['level']:.0%}"
+    level, level_above = f"{100 * told['level']:.3g} %", f"{100 * aggregation.level:.3g} %"
+    drawn = "neuroids and images" if scores[0].sizes["neuroid"] >= FEWEST_NEUROIDS else "images alone"
     return (
-        f"{formula_sentence(shared)} {static}Above: medians over neuroids, bands {level} bootstrap intervals over "
-        f"neuroids. Below: trimmed mean of paired differences ({told['values']} values), {level} intervals over "
-        f"neuroids and images ({images}); filled: significant at {1 - told['level']:.2g} after correction for the "
+        f"{formula_sentence(shared)} {static}Above: medians over neuroids, bands {level_above} bootstrap intervals "
+        f"over neuroids. Below: trimmed mean of paired differences ({told['values']} values), {level} intervals "
+        f"over {drawn} ({images}); filled: significant at {1 - told['level']:.2g} after correction for the "
         f"number of bins (single-step maximum). {data_sentence(attrs)}"
     )
 
@@ -100,14 +107,13 @@ def _draw_courses(axes: Axes, scores: Sequence[xr.Dataset], tables: Sequence[pd.
     centre = (tables[0][TIME_BIN_START] + tables[0][TIME_BIN_END]) / 2
     if tables[0]["ceiling_of_r"].notna().any():
         axes.plot(centre, tables[0]["ceiling_of_r"], color=GREY, linestyle="--", linewidth=1.4, label="ceiling of r")
-    for score, table, colour, marker in zip(scores, tables, _cycled(PALETTE), _cycled(MARKERS), strict=False):
+    drawn = zip(scores, names_of(scores), tables, _cycled(PALETTE), _cycled(MARKERS), strict=False)
+    for score, name, table, colour, marker in drawn:
         shown = table["counted"] >= 0.1 * score.sizes["neuroid"]  # elsewhere a few neuroids make the line
         axes.fill_between(
             centre[shown], table["low"][shown], table["high"][shown], color=colour, alpha=0.15, linewidth=0
         )
-        axes.plot(
-            centre[shown], table["corrected"][shown], color=colour, marker=marker, markersize=3.8, label=name_of(score)
-        )
+        axes.plot(centre[shown], table["corrected"][shown], color=colour, marker=marker, markersize=3.8, label=name)
     axes.axhline(0, color=INK, linewidth=0.6)
     if "on_ms" in scores[0].attrs:
         axes.axvspan(0, scores[0].attrs["on_ms"], ymin=0.98, color=INK, linewidth=0)
@@ -119,9 +125,8 @@ def _draw_courses(axes: Axes, scores: Sequence[xr.Dataset], tables: Sequence[pd.
 def _draw_differences(axes: Axes, comparisons: Sequence[Comparison]) -> None:
     width = comparisons[0].bins[TIME_BIN_END] - comparisons[0].bins[TIME_BIN_START]
     shift = width.median() * 0.5 / max(len(comparisons), 1)
-    for i, (comparison, colour, marker) in enumerate(
-        zip(comparisons, _cycled(PALETTE[1:]), _cycled(MARKERS[1:]), strict=False)
-    ):
+    drawn = zip(comparisons, _cycled(PALETTE)[1:], _cycled(MARKERS)[1:], strict=False)
+    for i, (comparison, colour, marker) in enumerate(drawn):
         table = comparison.bins
         centre = (table[TIME_BIN_START] + table[TIME_BIN_END]) / 2 + (i - (len(comparisons) - 1) / 2) * shift
         known = table["low"].notna()
@@ -153,13 +158,14 @@ def _draw_values(axes: Axes, tables: Sequence[pd.DataFrame], names: Sequence[str
 
 
 def _draw_single_differences(axes: Axes, comparisons: Sequence[Comparison]) -> None:
-    for i, (comparison, colour, marker) in enumerate(
-        zip(comparisons, _cycled(PALETTE[1:]), _cycled(MARKERS[1:]), strict=False), start=1
-    ):
+    drawn = zip(comparisons, _cycled(PALETTE)[1:], _cycled(MARKERS)[1:], strict=False)
+    for i, (comparison, colour, marker) in enumerate(drawn, start=1):
         _with_intervals(axes, pd.Series([i]), comparison.bins, colour, marker)
-    names = [f"{c.first} -\n{c.second}" for c in comparisons]
-    axes.set_xticks(range(1, len(names) + 1), names, rotation=20, ha="right", fontsize=8)
-    axes.set_xlim(-0.5, len(names) + 0.5)
+    axes.set_xticks(
+        range(1, len(comparisons) + 1), [c.second for c in comparisons], rotation=20, ha="right", fontsize=8
+    )
+    axes.set_xlabel(f"{comparisons[0].first} minus each", fontsize=9)
+    axes.set_xlim(-0.5, len(comparisons) + 0.5)
     axes.axhline(0, color=INK, linewidth=0.6)
 
 

@@ -12,6 +12,7 @@ import xarray as xr
 
 from neurofit.files.atomic import atomic_write, reporting_output_errors
 from neurofit.files.json_text import plain_values, to_json
+from neurofit.files.manifest import load_manifest
 from neurofit.report.record import RECORD_VERSION, environment, peak_memory_mib
 from neurofit.scoring.benchmark import Benchmark
 from neurofit.scoring.compare import Comparison
@@ -33,6 +34,11 @@ def comparison_record(
         Where it is known; saved scores name theirs.
     """
     first = scores[0].attrs
+    dataset: dict[str, Any] = {"name": first.get("dataset")}
+    if benchmark is not None:
+        manifest = load_manifest(benchmark.dataset)
+        files = [{"name": f.name, "size": f.size, "digest": f.digest} for f in manifest.files]
+        dataset = {"name": manifest.name, "licence": manifest.licence, "citation": manifest.citation, "files": files}
     return plain_values(
         {
             "simulated": bool(first.get(SIMULATED, 0)),
@@ -41,6 +47,7 @@ def comparison_record(
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "benchmark": asdict(benchmark) if benchmark else {"name": first.get("benchmark")},
             "formula_text": formula_named(str(first["formula"])).text,
+            "dataset": dataset,
             "scores": [dict(score.attrs) for score in scores],
             "comparisons": [comparison.as_dict() for comparison in comparisons],
             "environment": environment(),

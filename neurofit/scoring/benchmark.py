@@ -18,7 +18,7 @@ from neurofit.mapping.estimators import PLSMapping, RidgeMapping
 from neurofit.mapping.splitters import BrainScoreSplit, StimulusShuffleSplit
 from neurofit.models.static_modes import OWN, SEQUENCE_MODES, ChosenMode
 from neurofit.scoring.formulas import FORMULAS
-from neurofit.scoring.metrics import MetricKind, MetricSpec
+from neurofit.scoring.metrics import PREDICTIVITY, MetricKind, MetricSpec
 from neurofit.subjects.viewing import Viewing
 
 Positive = Annotated[int, Rule("positive", lambda n: n > 0)]
@@ -216,7 +216,9 @@ class Benchmark:
     aggregation: AggregationSpec = field(default_factory=AggregationSpec)
 
     def cross_problems(self) -> Iterator[str]:
-        """Yield a latency that lies after all that is recorded."""
+        """Yield a latency that lies after all that is recorded, and a formula of another metric."""
+        if self.metric.kind != PREDICTIVITY and self.correction.formula not in (CorrectionSpec().formula, "raw"):
+            yield f"correction.formula '{self.correction.formula}' is not for the metric '{self.metric.kind}'"
         if self.static.latency_ms is not None and self.static.latency_ms >= self.viewing.total_ms:
             yield f"static.latency_ms is {self.static.latency_ms}, and the viewing ends at {self.viewing.total_ms} ms"
 
@@ -269,9 +271,12 @@ class Benchmark:
                 "leave them out, or choose the other with --regression",
             )
         splits = self.splits if n_splits is None else replace(self.splits, n_splits=n_splits)
+        known = self.correction.formula
+        if chosen.kind not in (PREDICTIVITY, self.metric.kind) and known != "raw":
+            known = CorrectionSpec().formula
         correction = replace(
             self.correction,
-            formula=formula or self.correction.formula,
+            formula=formula or known,
             n_halvings=self.correction.n_halvings if n_halvings is None else n_halvings,
         )
         varied = replace(

@@ -20,6 +20,7 @@ Letters: q neuroids, T time bins or windows, K groups of images.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -63,8 +64,10 @@ SAME_FOR_BOTH = {
 """Attributes of a score that must be equal for a difference to mean anything, and what they are called."""
 
 FEWEST_NEUROIDS = 6
-"""With fewer pairs no outcome of a signed-rank test is significant at .05 on either side (2 / 2^5 = .0625)."""
+"""With fewer pairs no outcome of a signed-rank test is significant at .05 on either side (2 / 2^5 = .0625).
 
+Of a recording of fewer the images alone are drawn; where fewer of a larger one are reliable, nothing is tested.
+"""
 
 FEWEST_DRAWS = 100
 TOLD = ("simulated", "benchmark", "n_stimuli", "n_splits", "image_groups")
@@ -157,15 +160,16 @@ def compare(
         If a score does not know how it depends on the images, or a number is out of range.
     """
     check_comparable([first, second], images)
-    if not 0 < level < 1 or n_draws < FEWEST_DRAWS:
+    # a p value is at least 1 / (draws + 1): with fewer nothing could be significant
+    if not 0 < level < 1 or n_draws < max(FEWEST_DRAWS, 1 / (1 - level)):
         raise ConfigurationError(
-            f"a level lies between 0 and 1, and there are {FEWEST_DRAWS} draws or more",
+            f"a level lies between 0 and 1, and there are {FEWEST_DRAWS} draws and 1 / (1 - level) or more",
             f"level is {level}, n_draws {n_draws}",
             "use 0.95 and 2000",
         )
     bins = time_bins_of(first["predictivity"])
     region = str(first.attrs.get("region", ""))
-    inside = bins_in_windows(bins, default_windows(region) if windows is None else windows)
+    inside = bins_in_windows(bins, default_windows(region) if windows is None else windows, all_named=bool(windows))
     test = _Test(images, level, n_draws, random_state)
     values, replicates = _paired(first, second, test)
     edges = pd.DataFrame(bins, columns=[TIME_BIN_START, TIME_BIN_END])
@@ -174,9 +178,10 @@ def compare(
     attrs = {name: first.attrs[name] for name in (*SAME_FOR_BOTH, *TOLD) if name in first.attrs}
     formula = formula_named(str(first.attrs["formula"]))
     attrs["values"] = "corrected" if formula.corrects and not formula.on_aggregates else "raw"
+    one, other = names_of([first, second])
     return Comparison(
-        name_of(first),
-        name_of(second),
+        one,
+        other,
         edges.join(_tested(values, replicates, test)),
         named.join(_tested(_windowed(values, inside), _windowed(replicates, inside), test)),
         attrs | asdict(test),
@@ -209,16 +214,13 @@ def check_comparable(scores: Sequence[xr.Dataset], images: Images = "refitted") 
                 f"the score of {name_of(score)} was made without '{variable}'",
                 f"score again with {option}",
             )
-    first, needed = scores[0], dict(SAME_FOR_BOTH)
-    if images == "refitted":
-        needed["image_groups"] = "groups of images"
+    first = scores[0]
+    needed = SAME_FOR_BOTH | ({"image_groups": "groups of images"} if images == "refitted" else {})
     for other in scores[1:]:
         different = [
-            f"{what} ({first.attrs.get(name, 'not named')} and {other.attrs.get(name, 'not named')})"
-            for name, what in (
-                SAME_FOR_BOTH | ({"image_groups": "groups of images"} if images == "refitted" else {})
-            ).items()
-            if first.attrs.get(name) != other.attrs.get(name)
+            f"{what} ({_told(first, name)} and {_told(other, name)})"
+            for name, what in needed.items()
+            if _told(first, name) != _told(other, name)
         ]
         if time_bins_of(first["predictivity"]) != time_bins_of(other["predictivity"]):
             different.insert(0, f"time bins ({first.sizes['time_bin']} and {other.sizes['time_bin']})")
@@ -230,10 +232,22 @@ def check_comparable(scores: Sequence[xr.Dataset], images: Images = "refitted") 
             )
 
 
+def _told(score: xr.Dataset, name: str) -> str:
+    """Return an attribute as it is compared: a mapping is the same wherever it was computed."""
+    return re.sub(r"(, )?device='[^']*'", "", str(score.attrs.get(name, "not named")))
+
+
 def name_of(score: xr.Dataset) -> str:
     """Return the subject and layer of a score."""
     subject, layer = score.attrs.get("subject", "unnamed"), score.attrs.get("layer")
     return f"{subject} ({layer})" if layer else str(subject)
+
+
+def names_of(scores: Sequence[xr.Dataset]) -> list[str]:
+    """Return subjects and layers, and the static modes of those that would be called alike without."""
+    names = [name_of(score) for score in scores]
+    modes = [score.attrs.get("source_static_mode", "own") for score in scores]
+    return [f"{n}, {mode}" if names.count(n) > 1 and mode != "own" else n for n, mode in zip(names, modes, strict=True)]
 
 
 def neuroid_values(score: xr.Dataset) -> np.ndarray:
@@ -268,10 +282,10 @@ def _tested(values: np.ndarray, replicates: np.ndarray, test: _Test) -> pd.DataF
         deviations = draw_images(other_images, test.n_draws, test.random_state)
     else:
         deviations = np.nan_to_num(other_images - nan_mean(other_images))
-    # a few neuroids are themselves, not a sample of others
-    of_neuroids = draw_neuroids(differences, test.n_draws, test.random_state + 1)
-    deviations = deviations + np.where(n >= FEWEST_NEUROIDS, np.nan_to_num(of_neuroids), 0.0)
-    tested = against_zero(centre, deviations, test.level)
+    if sampled := len(differences) >= FEWEST_NEUROIDS:  # a few neuroids are themselves, not a sample of others
+        deviations = deviations + np.nan_to_num(draw_neuroids(differences, test.n_draws, test.random_state + 1))
+    enough = n >= (FEWEST_NEUROIDS if sampled else 1)
+    tested = against_zero(np.where(enough, centre, np.nan), deviations, test.level)
     signed_rank = [_wilcoxon(d[np.isfinite(d)]) for d in differences.T]
     first, second = trimmed_mean(values[0]), trimmed_mean(values[1])
     return pd.DataFrame(

@@ -44,8 +44,8 @@ from neurofit.vocabulary import BASIS, CORRELATION, DATASET, PRESENTATION, SIMUL
 
 STIMULUS, OBJECT = "stimulus", "object"
 SAME_PATTERN = 1e-5
-"""Two bins whose responses, centred over stimuli and scaled to norm 1, are nearer than this are the same: a hundred times
-the rounding of float32, in which steps are averaged into bins."""
+"""Two bins whose responses, centred over stimuli and scaled to norm 1, are nearer than this are the same: a hundred
+times the rounding of float32, in which steps are averaged into bins."""
 
 
 def decode(

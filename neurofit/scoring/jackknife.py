@@ -28,6 +28,8 @@ from neurofit.vocabulary import NEUROID, TIME_BIN
 
 IMAGE_GROUP = "image_group"
 FEWEST_GROUPS, FEWEST_IMAGES = 5, 2
+FEWEST_TESTED = 2
+"""Of one held-out image there is no r."""
 SQUARED = ("both-squared",)
 
 
@@ -44,7 +46,7 @@ def with_groups_left_out(
     Raises
     ------
     ConfigurationError
-        If there are too few groups, or images for them.
+        If there are too few groups, or images for them, or too few held-out images outside some group.
     """
     n = len(problem.stimulus_ids)
     if not FEWEST_GROUPS <= n_groups <= n // FEWEST_IMAGES:
@@ -82,6 +84,12 @@ def _without(problem: Problem, groups: list[np.ndarray], n_jobs: int | None, pro
     kept = [
         (np.setdiff1d(train, group), np.setdiff1d(test, group)) for group in groups for train, test in problem.splits
     ]
+    if (fewest := min(len(test) for _, test in kept)) < FEWEST_TESTED:
+        raise ConfigurationError(
+            f"a split holds out {FEWEST_TESTED} images or more that are in no group left out",
+            f"one of {n} images, {len(groups)} groups and {S} splits holds out {fewest}",
+            "choose more groups of images, or hold out more",
+        )
     r = np.empty((len(groups) * S, T, q))
     bar = tqdm(total=len(kept) * T, desc="without groups of images", unit="fit", disable=not progress, leave=False)
     with bar, threadpool_limits(1), ThreadPoolExecutor(n_jobs or os.cpu_count() or 1) as pool:

@@ -139,7 +139,9 @@ def run(
         mapping_device=mapping_device,
         progress=progress,
     )
-    return score.assign_attrs(subject=subject.name, layer=layer, seconds_activations=round(seconds, 3))
+    weights = subject.describe().get("weights_sha256")
+    told = {} if weights is None else {"weights_sha256": str(weights)}
+    return score.assign_attrs(subject=subject.name, layer=layer, seconds_activations=round(seconds, 3), **told)
 
 
 def score_source(

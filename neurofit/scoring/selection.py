@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import xarray as xr
@@ -16,7 +17,7 @@ from tqdm import tqdm
 
 from neurofit import __version__
 from neurofit.assembly.time_bins import rebin
-from neurofit.errors import ConfigurationError, MappingError
+from neurofit.errors import ConfigurationError, MappingError, UnknownNameError
 from neurofit.kernel.resampling import bootstrap_interval
 from neurofit.scoring.benchmark import AggregationSpec, Benchmark
 from neurofit.scoring.commitment import Average, Commitment, LayerRow, Per, bin_names, split_hashes, weights_of
@@ -76,10 +77,22 @@ def commit_layers(
     NeurofitError
         Whatever is wrong with data, subject or benchmark, in one sentence.
     """
+    _check_choices(per, average, n_inner)
     target, subject = target or load_target(benchmark, data), as_benchmarked(subject, benchmark)
     sources = record_for_selection(benchmark, subject, target, layers or subject.layers, progress)
     options = {"n_jobs": n_jobs, "mapping_device": mapping_device, "progress": progress}
     return commitment_from(benchmark, subject, target, sources, per=per, average=average, n_inner=n_inner, **options)  # type: ignore[arg-type]
+
+
+def _check_choices(per: str, average: str, n_inner: int) -> None:
+    """Raise, before anything is recorded, if there is no such way to choose."""
+    for what, choice, known in (("unit of choice", per, get_args(Per)), ("average", average, get_args(Average))):
+        if choice not in known:
+            raise UnknownNameError(what, choice, known)
+    if n_inner < 1:
+        raise ConfigurationError(
+            "layers are chosen on one inner split or more", f"n_inner is {n_inner}", f"take {N_INNER}"
+        )
 
 
 def window_of(benchmark: Benchmark) -> tuple[int, int]:
@@ -164,6 +177,7 @@ def commitment_from(
     progress: bool = False,
 ) -> Commitment:
     """Choose from layers that were recorded by `record_for_selection`; see `commit_layers`."""
+    _check_choices(per, average, n_inner)
     raw = replace(benchmark, correction=replace(benchmark.correction, formula="raw"))
     order = benchmark.aggregation
     window, bins = window_of(benchmark), benchmark.time_bins.bins()

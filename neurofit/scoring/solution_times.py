@@ -163,7 +163,9 @@ def solution_time_consistency(
     halving_random_state: int = 0,
     **options: Any,
 ) -> xr.Dataset:
-    """Return how consistent the solution times of two halves of the repetitions are: the ceiling of a comparison.
+    """Return how consistent the solution times of two halves of the repetitions are.
+
+    A correlation with the times of something without noise can reach the square root of it.
 
     Parameters
     ----------

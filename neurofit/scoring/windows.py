@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from neurofit.errors import ConfigurationError
+from neurofit.errors import ConfigurationError, listed
 
 Window = tuple[int, int]
 
@@ -27,10 +27,17 @@ def default_windows(region: str) -> dict[str, Window]:
     return {"early": (start, turn), "late": (turn, end), "whole": (start, end)}
 
 
-def bins_in_windows(bins: Sequence[Window], windows: Mapping[str, Window]) -> dict[str, np.ndarray]:
+def bins_in_windows(
+    bins: Sequence[Window], windows: Mapping[str, Window], all_named: bool = False
+) -> dict[str, np.ndarray]:
     """Return the indices of the bins that lie inside each window; windows without any are left out.
 
     With none in any window, as of a recording with a single long bin, all bins are one window, 'all'.
+
+    Raises
+    ------
+    ConfigurationError
+        If a window ends before it starts, or, with `all_named`, if one has no bin.
     """
     for name, (start, end) in windows.items():
         if start >= end:
@@ -39,5 +46,11 @@ def bins_in_windows(bins: Sequence[Window], windows: Mapping[str, Window]) -> di
     found = {
         name: np.flatnonzero((edges[:, 0] >= start) & (edges[:, 1] <= end)) for name, (start, end) in windows.items()
     }
+    if all_named and (empty := [name for name, inside in found.items() if not len(inside)]):
+        raise ConfigurationError(
+            "at least one time bin lies inside each window that is named",
+            f"there is none in {listed(empty)}; the bins span {edges.min()}-{edges.max()} ms",
+            "name windows of whole bins, or take those of the region",
+        )
     found = {name: inside for name, inside in found.items() if len(inside)}
     return found or {"all": np.arange(len(bins))}

@@ -27,6 +27,21 @@ def test_both_curves_their_record_and_figure(folder, neurofit):
     assert "best on the held-out stimuli with" in err and "no score" in err
 
 
+def test_a_static_mode_of_the_benchmark_or_of_an_option(folder, neurofit):
+    """In 'uniform' what is diagnosed is the sequence, and its name is known before anything is loaded."""
+    bench = folder / "bench.toml"
+    bench.write_text(bench.read_text() + '\nstatic = {mode = "uniform", layers = ["conv", "pool"]}\n')
+    command = ("health", *BENCH, *MINE[:2], "--curves", "components", "--grid", "2,3", "--resamples", "20", "--json")
+    code, out, err = neurofit(*command, "--mapping", "fixed")
+    assert code == 0, err
+    record = json.loads(out)
+    assert (record["subject"]["layer"], record["subject"]["static_mode"]) == ("conv+pool", "uniform")
+    assert "fixed in time" in err and "time course of mine: uniform: " in err
+    code, out, err = neurofit(*command, "--static-mode", "once", "--static-latency-ms", "50", "--layer", "conv")
+    assert code == 0, err
+    assert json.loads(out)["subject"]["time_course"].endswith("conv 50-150 ms")
+
+
 def test_ridge_has_a_learning_curve_alone(folder, neurofit):
     code, out, err = neurofit(*HEALTH, "--regression", "ridge", "--sizes", "5,8,12,30", "--every-bin")
     assert code == 0, err

@@ -54,7 +54,7 @@ def test_choices_per_bin_and_per_neuroid(folder, neurofit, per):
     assert code == 0, err
     assert f"per {per}, each split's choice" in out
     assert ("by bin: 0-" in out) == (per == "bin")
-    assert (folder / "neurofit-out" / f"mine-layers-IT-colours-per-{per}.commitment.json").exists()
+    assert (folder / "neurofit-out" / f"mine-layers-IT-colours-per-{per}-both.commitment.json").exists()
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from neurofit.data.readers.plain import read_hdf5, write_hdf5
+from neurofit.subjects.model_subject import ModelSubject
 
 OST = ("ost", "--benchmark", "bench.toml", "--data", "data", "--labels", "hue", "--splits", "3")
 
@@ -59,6 +60,25 @@ def test_a_static_model_has_no_times_and_says_why(hues, neurofit):
     assert "no correlation of solution times: the model has no solution times: no dynamics" in err
 
 
+def test_the_benchmarks_metric_does_not_change_what_is_decoded(hues, neurofit, monkeypatch):
+    """RSA keeps patterns that are centred over units: the levels of colours, which are decoded here, would be gone."""
+    bases = []
+    record_many = ModelSubject.record_many
+
+    def spy(self, *args, basis="units", **options):
+        bases.append(basis)
+        return record_many(self, *args, basis=basis, **options)
+
+    monkeypatch.setattr(ModelSubject, "record_many", spy)
+    bench = hues / "bench.toml"
+    bench.write_text(bench.read_text() + '\nmetric = {kind = "rsa"}\n')
+    command = ("ost", "--benchmark", "bench.toml", "--data", "data", "--labels", "hue", "--model", "pixels")
+    code, _, err = neurofit(*command, "--layer", "pixels", "--reference", "0.5")
+    assert code == 0, err
+    assert bases == ["per-bin"]
+    assert (hues / "neurofit-out" / "pixels-pixels-ost-IT-colours-svm-hue-at-0.5.json").exists()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -67,7 +87,8 @@ def test_a_static_model_has_no_times_and_says_why(hues, neurofit):
             "every stimulus has one 'shape' to be decoded - the coordinates of the stimuli are hue",
         ),
         (("--layer", "conv5"), "a layer is a model's - --layer conv5 was given without --model"),
-        (("--reference", "9"), "a reference is a d', which is clipped to +-5 - --reference is 9"),
+        (("--reference", "0"), "a reference is a d' above 0, that of a silent bin"),
+        (("--reference", "9"), "at most 5, where d' is clipped - --reference is 9"),
     ],
 )
 def test_bad_options_are_explained(hues, neurofit, options, message):

@@ -11,7 +11,7 @@ import xarray as xr
 from neurofit.assembly.build import make_assembly
 from neurofit.assembly.time_bins import rebin
 from neurofit.data.stimuli import StimulusSet
-from neurofit.errors import AlignmentError, ConfigurationError, DataFileError, MappingError
+from neurofit.errors import AlignmentError, ConfigurationError, DataFileError, MappingError, UnknownNameError
 from neurofit.mapping.estimators import PLSMapping
 from neurofit.mapping.splitters import StimulusShuffleSplit
 from neurofit.scoring.benchmark import (
@@ -398,6 +398,19 @@ def test_a_layer_that_is_soon_silent_wins_by_averaged_responses_and_not_by_bins(
     assert by_scores.commitment.average == "scores"
     held_out = {layer: float(score.predictivity[:, :, 1:].mean()) for layer, score in by_scores.scores.items()}
     assert held_out["noisy"] > held_out["brief"]
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"per": "neuroids"}, UnknownNameError, "'neuroids' is not known - use 'neuroid'"),
+        ({"average": "score"}, UnknownNameError, "'score' is not known - use 'scores'"),
+        ({"n_inner": 0}, ConfigurationError, "n_inner is 0"),
+    ],
+)
+def test_ways_to_choose_that_do_not_exist_are_refused(subject, target, options, error, message):
+    with pytest.raises(error, match=message):
+        commit_layers(BENCHMARK, subject, target=target, **options)
 
 
 def test_other_metrics_have_no_commitment(subject, target):

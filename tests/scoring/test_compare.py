@@ -10,6 +10,7 @@ from neurofit.errors import AlignmentError, ConfigurationError, UnknownNameError
 from neurofit.kernel.correlation import pearson
 from neurofit.mapping.estimators import PLSMapping
 from neurofit.mapping.splitters import StimulusShuffleSplit
+from neurofit.report.comparison_figure import plot_comparison
 from neurofit.scoring.compare import compare
 from neurofit.scoring.predictivity import predictivity
 from neurofit.scoring.storage import load_score, save_score
@@ -150,10 +151,22 @@ def test_bad_numbers_are_refused(world, scores):
         compare(*scores, images="booststrap")
     with pytest.raises(ConfigurationError, match="level is 95"):
         compare(*scores, level=95)
+    with pytest.raises(ConfigurationError, match="level is 0.999, n_draws 200"):  # no p could be below .001
+        compare(*scores, level=0.999, n_draws=200)
     with pytest.raises(ConfigurationError, match="'x' is 90-80 ms"):
         compare(*scores, windows={"x": (90, 80)})
+    with pytest.raises(ConfigurationError, match="there is none in after; the bins span 70-240 ms"):
+        compare(*scores, windows={"early": (70, 150), "after": (240, 300)})
     with pytest.raises(ConfigurationError, match="at least 5 groups of at least 2 - 100 groups of 120"):
         scored(world, world[1](1), "a", image_groups=100)
+
+
+def test_groups_that_leave_hardly_any_held_out_image_are_refused(world):
+    recording, model = world
+    few = [f"s{i:03d}" for i in range(12)]
+    part = [a.isel(presentation=np.isin(a["stimulus_id"].values, few)) for a in (model(1), recording)]
+    with pytest.raises(ConfigurationError, match="one of 12 images, 5 groups and 10 splits holds out [01] - choose"):
+        predictivity(*part, mapping=PLSMapping(2), n_halvings=1, image_groups=5)
 
 
 def test_saved_scores_compare_as_fresh_ones(scores, tmp_path):
@@ -171,12 +184,49 @@ def test_a_few_neuroids_are_compared_on_images_alone(world, scores):
     assert found["p_corrected"].notna().all()
 
 
+def test_a_bin_in_which_few_of_many_neuroids_are_reliable_is_not_tested(scores):
+    # their luck of the draw is not known, and without it images alone would make them significant
+    few = [score.copy(deep=True) for score in scores]
+    few[0]["predictivity_corrected"][:, 5:, 2] = np.nan
+    bins = compare(*few).bins
+    assert bins["neuroids"].tolist() == [20, 20, 5]
+    assert bins["p_corrected"].notna().tolist() == [True, True, False]
+    assert bins[["low", "high", "p_wilcoxon"]].iloc[2].isna().all()
+    assert np.isfinite(bins["difference"]).all()
+
+
+def test_one_layer_in_two_static_modes_is_told_apart(scores):
+    both = [
+        score.assign_attrs(subject="ff", layer="l", source_static_mode=m)
+        for score, m in zip(scores, ("once", "constant"), strict=True)
+    ]
+    found = compare(*both)
+    assert (found.first, found.second) == ("ff (l), once", "ff (l), constant")
+    caption = plot_comparison(both, [found])._supxlabel.get_text().replace("\n", " ")
+    assert "Static modes: ff (l) 'once', ff (l) 'constant'." in caption
+
+
+def test_a_caption_names_the_level_of_each_interval_and_what_was_drawn(world, scores):
+    caption = plot_comparison(scores, [compare(*scores, level=0.9)])._supxlabel.get_text().replace("\n", " ")
+    assert "bands 95 % bootstrap intervals" in caption
+    assert "90 % intervals over neuroids and images" in caption
+    few = [score.isel(neuroid=slice(0, 3)) for score in scores]
+    assert "95 % intervals over images alone" in plot_comparison(few, [compare(*few)])._supxlabel.get_text().replace(
+        "\n", " "
+    )
+
+
 def test_windows_of_regions_and_of_a_single_bin():
     assert default_windows("V4")["early"] == (70, 150)
     assert default_windows("IT")["late"] == (190, 260)
     assert list(bins_in_windows([(0, 100)], default_windows("V4"))) == ["all"]
     inside = bins_in_windows([(60, 80), (80, 100), (180, 200), (240, 260)], default_windows("IT"))
     assert {name: rows.tolist() for name, rows in inside.items()} == {"early": [1], "late": [3], "whole": [1, 2, 3]}
+
+
+def test_a_simulated_model_with_too_few_features_is_refused():
+    with pytest.raises(ConfigurationError, match="10 features of 16 latents"):
+        SimulatedPair(n_views=2, n_early=10).simulate()
 
 
 def pair_of_scores(recurrence, seed):
@@ -229,3 +279,9 @@ def test_two_hundred_pairs_without_a_difference_keep_the_nominal_level():
         for name in found:
             found[name] += bool((bins[name] < 0.05).any())
     assert found["p_corrected"] < 19, found
+
+
+def test_a_mapping_is_the_same_on_another_device(scores):
+    elsewhere = scores[1].assign_attrs(mapping=scores[1].attrs["mapping"].replace(")", ", device='cuda')"))
+    assert "device" in elsewhere.attrs["mapping"]
+    assert compare(scores[0], elsewhere).bins.equals(compare(*scores).bins)

@@ -89,6 +89,26 @@ def test_bins_without_a_difference_are_silent_and_equal_bins_shared(recording):
     assert found.attrs["fits"] == 4
 
 
+def test_a_part_of_a_response_is_the_same_pattern(recording):
+    """Bins that a response fills in part have scaled copies of it: a decoder tells nothing more or less from them."""
+    values = np.stack([recording.values[:, :, 2] * w + c for w, c in ((1, 0), (0.3, 0.7), (1 / 3, 0))], axis=2)
+    found = decode(recording.copy(data=values), splitter=SPLITTER)
+    np.testing.assert_array_equal(found["pattern"], 0)
+    assert (found.attrs["distinct_bins"], found.attrs["fits"]) == (1, 12)
+    np.testing.assert_allclose(found["d_prime"][:, 0], found["d_prime"][:, 1], atol=1e-2)
+    np.testing.assert_array_equal(decode(recording, splitter=SPLITTER)["pattern"], np.arange(3))
+
+
+def test_chance_is_naming_the_most_frequent(recording):
+    assert decode(recording, splitter=SPLITTER).attrs["chance"] == 0.25
+    labels = {i: "rare" if name == "o0" else "common" for i, name in labels_of(recording).items()}
+    values = recording.values.copy()
+    values[:, :, 0] = 1
+    found = decode(recording.copy(data=values), labels=labels, splitter=SPLITTER)
+    assert found.attrs["chance"] == 0.75
+    np.testing.assert_array_equal(found["accuracy"][:, 0], 0.75)
+
+
 def test_reduced_layers_have_one_scale(recording):
     z_scored = decode(recording, splitter=SPLITTER)
     reduced = decode(recording.assign_attrs(basis="per-bin"), splitter=SPLITTER)
@@ -118,11 +138,14 @@ class Unfair:
         ({"labels": "category_name"}, AlignmentError, "one 'category_name' to be decoded - .* object_name - name one"),
         ({"labels": {"s000": "o0"}}, AlignmentError, "has a label to be decoded - 79 have none: s001"),
         ({"classifier": "forest"}, UnknownNameError, "'forest' is not known"),
+        ({"basis": "correlation"}, MappingError, "centred and scaled over the units .basis 'correlation'"),
         ({"penalty": 0}, ConfigurationError, "penalty C is above 0 - it is 0"),
         ({"splitter": Unfair()}, MappingError, "every object is among the training .* 1 are not: o1"),
     ],
 )
 def test_errors(recording, change, error, message):
+    change = dict(change)
+    recording = recording.assign_attrs({"basis": change.pop("basis")} if "basis" in change else {})
     with pytest.raises(error, match=message):
         decode(recording, **({"splitter": SPLITTER} | change))
 

@@ -245,7 +245,7 @@ def test_one_animal_has_a_noise_ceiling(two, found):
 def test_the_simulated_default_is_close_to_its_truth():
     """The truth is 1 (latents are shared, mappings linear); 18 noisy neuroids for 16 latents stay below, 70 do not."""
     benchmark = load_benchmark("sim-v4").varied(n_splits=2)
-    recording = SimulatedVentralStream().record("V4")
+    recording = SimulatedVentralStream(n_views=5).record("V4")
     bins = recording["time_bin_start"].values
     recording = recording.isel(time_bin=np.flatnonzero(bins == 110))
     score = run_inter_animal(benchmark, recording=recording)

@@ -214,3 +214,11 @@ def test_a_benchmark_file_names_its_metric(tmp_path, repository):
     path.write_text(text + '\n[metric]\nkind = "rsa"\nclassifier = "svm"\n')
     with pytest.raises(ConfigurationError, match="classifier is not for kind 'rsa'"):
         nf.load_benchmark(path)
+    neural = text.replace('formula = "both"', 'formula = "neural"')
+    path.write_text(neural + '\n[metric]\nkind = "rsa"\n')
+    with pytest.raises(ConfigurationError, match="correction.formula 'neural' is not for the metric 'rsa'"):
+        nf.load_benchmark(path)
+    path.write_text(neural)
+    varied = nf.load_benchmark(path).varied(metric="rsa")
+    assert varied.correction.formula == "both" and not list(varied.cross_problems())
+    assert nf.load_benchmark(path).varied(metric="rsa", formula="raw").correction.formula == "raw"

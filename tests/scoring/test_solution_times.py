@@ -167,6 +167,35 @@ def test_the_part_solved_by_then_rises_to_the_part_solved(solved):
     assert part[-1] == pytest.approx(found.attrs["fraction_solved"])
 
 
+def test_a_static_response_that_fills_bins_in_part_has_no_times():
+    """Its d' is one number; interpolation between bins that it fills and one of rounding would order images by it."""
+    recording, _ = planted()
+    share = np.array([0, 0, 0.3, 1, 1, 1 / 3, 0, 0], np.float32)
+    values = recording.values[:, :, -1:] * share
+    found = object_solution_times(recording.copy(data=values), reference=LEVEL, **OPTIONS)
+    assert "no dynamics: the responses are the same in all 4 of 8 bins" in found.attrs["why_none"]
+    assert np.isnan(found["solution_time"]).all() and found.attrs["n_solved"] > 60
+
+
+def test_dynamics_are_those_of_the_window(solved):
+    values = static(solved[0], slice(2, 6)).values
+    values[:, :, 1] = solved[0].values[:, :, 3]
+    recording = solved[0].copy(data=values)
+    assert object_solution_times(recording, reference=LEVEL, **OPTIONS).attrs["why_none"] == ""
+    found = object_solution_times(recording, reference=LEVEL, window_ms=(70, 130), **OPTIONS)
+    assert "no dynamics" in found.attrs["why_none"] and found.attrs["dynamic"] == 0
+
+
+def test_a_majority_that_is_always_named_is_no_reference():
+    """With unequal labels, naming the frequent one is right more often than once in K, whatever is seen."""
+    recording, _ = planted()
+    noise = recording.copy(data=np.random.default_rng(3).standard_normal(recording.shape).astype(np.float32))
+    labels = {i: "rare" if name == "o0" else "common" for i, name in labels_of(recording).items()}
+    found = decode(noise, labels=labels, splitter=SPLITTER)
+    assert found["accuracy"].mean("split").max() > 0.65
+    assert np.isnan(typical_best(found))
+
+
 def test_consistency_of_halves():
     recording, _ = planted(repetitions=4)
     found = solution_time_consistency(recording, reference=LEVEL, **OPTIONS)
