@@ -53,7 +53,7 @@ def test_everything_else_calls_it_simulated(scored):
     saved = json.loads((folder / written["record"]).read_text())
     assert saved["simulated"] is True
     assert (folder / written["figure"]).read_bytes().startswith(b"\x89PNG")
-    assert sorted(p.suffix for p in (folder / "neurofit-out").iterdir()) == [".json", ".png"]
+    assert sorted(p.suffix for p in (folder / "neurofit-out").iterdir()) == [".json", ".nc", ".png"]
 
 
 @pytest.mark.parametrize(
