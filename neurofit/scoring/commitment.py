@@ -21,7 +21,7 @@ from neurofit.files.atomic import atomic_write, reporting_output_errors
 from neurofit.files.json_text import to_json
 from neurofit.files.toml_schema import Rule, parse_table
 from neurofit.scoring.problem import Problem
-from neurofit.subjects.subject import Subject
+from neurofit.subjects.subject import Subject, weights_of
 from neurofit.vocabulary import NEUROID_ID, TIME_BIN_END, TIME_BIN_START
 
 Per = Literal["region", "bin", "neuroid"]
@@ -299,17 +299,6 @@ def load_commitment(path: str | Path) -> Commitment:
     if not isinstance(document, dict):
         raise DataFileError("a commitment is a JSON object", f"{path} is none", "name a file of neurofit layers")
     return parse_table(document, Commitment, source=str(path), what="commitment")
-
-
-def weights_of(subject: Subject) -> str:
-    """Return the hash of a subject's weights; nothing for one without any."""
-    told = subject.describe().get("weights_sha256")
-    network = getattr(subject, "network", None)
-    if told is not None or network is None:
-        return str(told or "")
-    from neurofit.models.weights import state_hash  # torch, which only networks need
-
-    return state_hash(network) if network.state_dict() else ""
 
 
 def split_hashes(problem: Problem) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from neurofit.scoring.commitment import Average, Commitment, Per, Picks
 from neurofit.scoring.formulas import formula_named
 from neurofit.scoring.predictivity import score_of, terms_of
 from neurofit.scoring.problem import Problem
-from neurofit.scoring.run import SOURCE_ATTRS, Target, benchmark_attrs, load_target, record_layers
+from neurofit.scoring.run import SOURCE_ATTRS, Target, benchmark_attrs, load_target, record_layers, subject_attrs
 from neurofit.scoring.score import Terms
 from neurofit.scoring.selection import N_INNER, check_metric, commitment_from, dataset_of, posed, record_for_selection
 from neurofit.scoring.time_course import as_benchmarked
@@ -96,13 +96,13 @@ def score_layers(
         problem = posed(benchmark, rebin(source, bins), target.recording, mapping_device)
         terms[layer] = terms_of(problem, n_jobs, progress)
         scores[layer] = _score(benchmark, target, problem, terms[layer], {layer: source}).assign_attrs(
-            subject=subject.name, layer=layer, seconds_activations=seconds
+            layer=layer, seconds_activations=seconds, **subject_attrs(subject)
         )
     picks = commitment.picks(problem, dataset_of(benchmark, target), benchmark.region)
     picked = Terms.picked([terms[layer] for layer in picks.layers], picks.index)
     used = {layer: sources[layer] for layer in picks.layers}
     committed = _score(benchmark, target, problem, picked, used).assign_attrs(
-        subject=subject.name,
+        **subject_attrs(subject),
         seconds_activations=seconds,
         seconds_mapping=round(time.perf_counter() - began, 3),
         **commitment_attrs(commitment, picks),
@@ -165,7 +165,7 @@ def run_committed(
         terms.append(_on_splits(problem, rows, n_jobs, progress))
     score = _score(benchmark, target, problem, Terms.picked(terms, picks.index), sources)
     return score.assign_attrs(
-        subject=subject.name,
+        **subject_attrs(subject),
         seconds_activations=round(seconds, 3),
         seconds_mapping=round(time.perf_counter() - began, 3),
         **commitment_attrs(commitment, picks),

@@ -20,7 +20,7 @@ from neurofit.scoring.metrics import PREDICTIVITY
 from neurofit.scoring.population_metrics import compare_populations, refuse_of_mappings
 from neurofit.scoring.predictivity import predictivity
 from neurofit.scoring.time_course import as_benchmarked, telling_time_courses
-from neurofit.subjects.subject import Subject
+from neurofit.subjects.subject import Subject, weights_of
 from neurofit.vocabulary import NEUROID, SIMULATED
 
 SOURCE_ATTRS = ("route", "reduction", "features", "static_mode", "time_course")
@@ -139,9 +139,13 @@ def run(
         mapping_device=mapping_device,
         progress=progress,
     )
-    weights = subject.describe().get("weights_sha256")
-    told = {} if weights is None else {"weights_sha256": str(weights)}
-    return score.assign_attrs(subject=subject.name, layer=layer, seconds_activations=round(seconds, 3), **told)
+    return score.assign_attrs(layer=layer, seconds_activations=round(seconds, 3), **subject_attrs(subject))
+
+
+def subject_attrs(subject: Subject) -> dict[str, str]:
+    """Return what a score says of its subject: name, and the hash of its weights where it has any."""
+    weights = weights_of(subject)
+    return {"subject": subject.name} | ({"weights_sha256": weights} if weights else {})
 
 
 def score_source(

@@ -20,14 +20,14 @@ from neurofit.assembly.time_bins import rebin
 from neurofit.errors import ConfigurationError, MappingError, UnknownNameError
 from neurofit.kernel.resampling import bootstrap_interval
 from neurofit.scoring.benchmark import AggregationSpec, Benchmark
-from neurofit.scoring.commitment import Average, Commitment, LayerRow, Per, bin_names, split_hashes, weights_of
+from neurofit.scoring.commitment import Average, Commitment, LayerRow, Per, bin_names, split_hashes
 from neurofit.scoring.formulas import formula_named
 from neurofit.scoring.metrics import PREDICTIVITY
 from neurofit.scoring.predictivity import terms_of
 from neurofit.scoring.problem import Problem, Splitter, pose
 from neurofit.scoring.run import Target, load_target, placed, record_layers
 from neurofit.scoring.time_course import as_benchmarked
-from neurofit.subjects.subject import Subject
+from neurofit.subjects.subject import Subject, weights_of
 from neurofit.vocabulary import DATASET, NEUROID_ID, PRESENTATION, SIMULATED
 
 N_INNER = 3

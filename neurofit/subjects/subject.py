@@ -142,3 +142,14 @@ class RecordedSubject:
     def describe(self) -> dict[str, object]:
         """Return kind, name and whether the recording is simulated."""
         return {"kind": "animal", "name": self.name, "simulated": bool(self._mean.attrs.get(SIMULATED, 0))}
+
+
+def weights_of(subject: Subject) -> str:
+    """Return the hash of a subject's weights; nothing for one without any."""
+    told = subject.describe().get("weights_sha256")
+    network = getattr(subject, "network", None)
+    if told is not None or network is None:
+        return str(told or "")
+    from neurofit.models.weights import state_hash  # torch, which only networks need
+
+    return state_hash(network) if network.state_dict() else ""
