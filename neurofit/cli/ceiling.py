@@ -45,7 +45,8 @@ def ceiling(
     opt.check_predictivity(chosen, "ceiling")
     from neurofit.files.manifest import load_manifest
     from neurofit.report.ceiling_figure import plot_ceilings
-    from neurofit.report.ceiling_record import make_ceiling_record, save_ceiling_record
+    from neurofit.report.ceiling_record import make_ceiling_record
+    from neurofit.report.record import save_record
     from neurofit.report.style import save_figure
     from neurofit.scoring.animal_pairs import pair_table
     from neurofit.scoring.storage import save_score
@@ -63,7 +64,7 @@ def ceiling(
     _say_pairs(output, pairs, chosen)
     stem = opt.slug("ceiling", chosen.region, opt.benchmark_stem(chosen))
     written = {
-        "record": save_ceiling_record(record, folder / f"{stem}.json"),
+        "record": save_record(record, folder / f"{stem}.json"),
         "score": save_score(pooled, folder / f"{stem}.nc"),
         "figure": save_figure(plot_ceilings(scores, chosen.aggregation), folder / f"{stem}.png"),
     }

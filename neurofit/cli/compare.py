@@ -71,7 +71,8 @@ def compare(
 ) -> None:
     """Compare models on the same neuroids, images and splits, over time: the first against each of the others."""
     from neurofit.report.comparison_figure import plot_comparison
-    from neurofit.report.comparison_record import comparison_record, save_comparison
+    from neurofit.report.comparison_record import comparison_record
+    from neurofit.report.record import save_record
     from neurofit.report.style import save_figure
     from neurofit.scoring.compare import check_comparable
     from neurofit.scoring.compare import compare as compared
@@ -107,7 +108,7 @@ def compare(
     record = comparison_record(scores, found, chosen)
     aggregation = None if chosen is None else chosen.aggregation
     written = {
-        "record": save_comparison(record, folder / f"{stem}.json"),
+        "record": save_record(record, folder / f"{stem}.json"),
         "figure": save_figure(plot_comparison(scores, found, aggregation, animals), folder / f"{stem}.png"),
     }
     for what, path in written.items():

@@ -81,7 +81,8 @@ def health(
     numbers, steps = _numbers(grid, "--grid"), _numbers(sizes, "--sizes")
     from neurofit.files.manifest import load_manifest
     from neurofit.report.health_figure import plot_health
-    from neurofit.report.health_record import NOTE, make_health_record, save_health_record
+    from neurofit.report.health_record import NOTE, make_health_record
+    from neurofit.report.record import save_record
     from neurofit.report.style import save_figure
     from neurofit.scoring.run import load_target, record_layers
     from neurofit.scoring.time_course import as_benchmarked
@@ -114,7 +115,7 @@ def health(
     part = () if curves == "both" else (curves,)
     stem = opt.slug("health", subject.name, layer, chosen.region, opt.benchmark_stem(chosen), *part)
     written = {
-        "record": save_health_record(record, folder / f"{stem}.json"),
+        "record": save_record(record, folder / f"{stem}.json"),
         "figure": save_figure(figure, folder / f"{stem}.png"),
     }
     for what, path in written.items():

@@ -74,7 +74,8 @@ def layers(
     opt.check_predictivity(chosen, "layers")
     from neurofit.files.manifest import load_manifest
     from neurofit.report.layers_figure import plot_layers
-    from neurofit.report.layers_record import make_layers_record, save_layers_record
+    from neurofit.report.layers_record import make_layers_record
+    from neurofit.report.record import save_record
     from neurofit.report.style import save_figure
     from neurofit.scoring.committed import score_layers
     from neurofit.scoring.time_course import as_benchmarked
@@ -109,7 +110,7 @@ def layers(
     kinds = [f"per-{per}"] * (per != "region") + ["by-scores"] * (average == "scores") + [formula] * (formula != "raw")
     stem = opt.slug(subject.name, "layers", chosen.region, opt.benchmark_stem(chosen), *kinds)
     written = {
-        "record": save_layers_record(record, folder / f"{stem}.json"),
+        "record": save_record(record, folder / f"{stem}.json"),
         "commitment": result.commitment.save(folder / f"{stem}.commitment.json"),
         "figure": save_figure(plot_layers(result, chosen.aggregation), folder / f"{stem}.png"),
     }

@@ -70,7 +70,8 @@ def ost(
     )
     from neurofit.files.manifest import load_manifest
     from neurofit.report.ost_figure import plot_solution_times
-    from neurofit.report.ost_record import make_ost_record, save_ost_record
+    from neurofit.report.ost_record import make_ost_record
+    from neurofit.report.record import save_record
     from neurofit.report.style import save_figure
     from neurofit.scoring.solution_comparison import compare_solution_times, solution_times_of_model
     from neurofit.scoring.solution_times import object_solution_times, solution_time_consistency
@@ -113,7 +114,7 @@ def ost(
     names = (f"simulated {chosen.region}" if manifest.simulated else chosen.region, " ".join(who))
     figure = plot_solution_times(neural, theirs, names=names, on_ms=chosen.viewing.on_ms)
     written = {
-        "record": save_ost_record(record, folder / f"{stem}.json"),
+        "record": save_record(record, folder / f"{stem}.json"),
         "figure": save_figure(figure, folder / f"{stem}.png"),
     }
     for what, path in written.items():

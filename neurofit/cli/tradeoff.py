@@ -35,9 +35,10 @@ def tradeoff(
 ) -> None:
     """Draw value against cost, and say which networks no other beats in both."""
     output = Output(as_json)
+    from neurofit.report.record import save_record
     from neurofit.report.style import save_figure
     from neurofit.report.tradeoff_figure import plot_tradeoff
-    from neurofit.report.tradeoff_record import make_tradeoff_record, save_tradeoff_record
+    from neurofit.report.tradeoff_record import make_tradeoff_record
 
     found = _found(records or [], x, y)
     folder = opt.writable(out)
@@ -45,7 +46,7 @@ def tradeoff(
     record = make_tradeoff_record(found)
     stem = opt.slug("tradeoff", y, x)
     written = {
-        "record": save_tradeoff_record(record, folder / f"{stem}.json"),
+        "record": save_record(record, folder / f"{stem}.json"),
         "figure": save_figure(plot_tradeoff(found), folder / f"{stem}.png"),
     }
     for what, path in written.items():

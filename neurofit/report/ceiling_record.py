@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import xarray as xr
 
-from neurofit.files.atomic import atomic_write, reporting_output_errors
-from neurofit.files.json_text import plain_values, to_json
+from neurofit.files.json_text import plain_values
 from neurofit.files.manifest import Manifest
 from neurofit.report.record import make_record
 from neurofit.scoring.animal_pairs import pair_table
@@ -34,16 +32,3 @@ def make_ceiling_record(scores: Sequence[xr.Dataset], benchmark: Benchmark, mani
     fingerprints = {name: value for name, value in attrs.items() if name.endswith("_hash")}
     record = replace(record, score={**record.score, "mapping": attrs["mapping"], **fingerprints})
     return plain_values({**record.as_dict(), "pairs": pair_table(scores, benchmark.aggregation).to_dict("records")})
-
-
-def save_ceiling_record(record: Mapping[str, Any], path: Path) -> Path:
-    """Write a record, whole or not at all.
-
-    Raises
-    ------
-    OutputError
-        If the folder cannot be written.
-    """
-    with reporting_output_errors(path), atomic_write(path) as handle:
-        handle.write(to_json(dict(record)).encode())
-    return path

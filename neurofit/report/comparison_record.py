@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import xarray as xr
 
-from neurofit.files.atomic import atomic_write, reporting_output_errors
-from neurofit.files.json_text import plain_values, to_json
+from neurofit.files.json_text import plain_values
 from neurofit.files.manifest import load_manifest
 from neurofit.report.record import RECORD_VERSION, environment, peak_memory_mib
 from neurofit.scoring.benchmark import Benchmark
@@ -55,16 +53,3 @@ def comparison_record(
             "record_version": RECORD_VERSION,
         }
     )
-
-
-def save_comparison(record: dict[str, Any], path: Path) -> Path:
-    """Write a record, whole or not at all.
-
-    Raises
-    ------
-    OutputError
-        If the folder cannot be written.
-    """
-    with reporting_output_errors(path), atomic_write(path) as handle:
-        handle.write(to_json(record).encode())
-    return path

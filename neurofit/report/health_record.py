@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import xarray as xr
 
 from neurofit.assembly.schema import time_bins_of
-from neurofit.files.atomic import atomic_write, reporting_output_errors
-from neurofit.files.json_text import to_json
 from neurofit.files.manifest import Manifest
 from neurofit.report.record import RECORD_VERSION, environment, peak_memory_mib
 from neurofit.scoring.benchmark import AggregationSpec, Benchmark
@@ -74,19 +71,6 @@ def make_health_record(
         "cost": {"peak_memory_mib": peak_memory_mib()},
         "record_version": RECORD_VERSION,
     }
-
-
-def save_health_record(record: Mapping[str, Any], path: Path) -> Path:
-    """Write the record, whole or not at all.
-
-    Raises
-    ------
-    OutputError
-        If the folder cannot be written.
-    """
-    with reporting_output_errors(path), atomic_write(path) as handle:
-        handle.write(to_json(dict(record)).encode())
-    return path
 
 
 def _curve(

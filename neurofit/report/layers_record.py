@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
-from neurofit.files.atomic import atomic_write, reporting_output_errors
-from neurofit.files.json_text import plain_values, to_json
+from neurofit.files.json_text import plain_values
 from neurofit.files.manifest import Manifest
 from neurofit.report.record import make_record
 from neurofit.scoring.benchmark import Benchmark
@@ -48,16 +46,3 @@ def make_layers_record(
     use = {"use": result.committed.attrs["commitment_use"]}
     added = {"commitment": asdict(result.commitment) | use, "layers": layers}
     return plain_values({"simulated": record["simulated"], "kind": "layers", **record, **added})
-
-
-def save_layers_record(record: Mapping[str, Any], path: Path) -> Path:
-    """Write the record, whole or not at all.
-
-    Raises
-    ------
-    OutputError
-        If the folder cannot be written.
-    """
-    with reporting_output_errors(path), atomic_write(path) as handle:
-        handle.write(to_json(dict(record)).encode())
-    return path

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from neurofit.files.atomic import atomic_write, reporting_output_errors
-from neurofit.files.json_text import plain_values, to_json
+from neurofit.files.json_text import plain_values
 from neurofit.files.manifest import Manifest
 from neurofit.report.record import RECORD_VERSION, environment, peak_memory_mib
 from neurofit.scoring.benchmark import Benchmark
@@ -102,16 +100,3 @@ def _stimuli(neural: xr.Dataset, model: xr.Dataset | None) -> dict[str, Any]:
     if model is not None:
         columns["model_solution_time_ms"] = model["solution_time"].values
     return columns
-
-
-def save_ost_record(record: Mapping[str, Any], path: Path) -> Path:
-    """Write the record, whole or not at all.
-
-    Raises
-    ------
-    OutputError
-        If the folder cannot be written.
-    """
-    with reporting_output_errors(path), atomic_write(path) as handle:
-        handle.write(to_json(dict(record)).encode())
-    return path

@@ -88,9 +88,20 @@ class RunRecord:
         OutputError
             If the folder cannot be written.
         """
-        with reporting_output_errors(path), atomic_write(path) as handle:
-            handle.write(to_json(asdict(self)).encode())
-        return path
+        return save_record(asdict(self), path)
+
+
+def save_record(record: Mapping[str, Any], path: Path) -> Path:
+    """Write a record of any kind as JSON, whole or not at all.
+
+    Raises
+    ------
+    OutputError
+        If the folder cannot be written.
+    """
+    with reporting_output_errors(path), atomic_write(path) as handle:
+        handle.write(to_json(record).encode())
+    return path
 
 
 def make_record(

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-from neurofit.files.atomic import atomic_write, reporting_output_errors
-from neurofit.files.json_text import to_json
 from neurofit.report.record import RECORD_VERSION, environment
 from neurofit.report.tradeoff import Tradeoff
 
@@ -31,16 +27,3 @@ def make_tradeoff_record(tradeoff: Tradeoff) -> dict[str, Any]:
         "environment": environment(),
         "record_version": RECORD_VERSION,
     }
-
-
-def save_tradeoff_record(record: Mapping[str, Any], path: Path) -> Path:
-    """Write the record, whole or not at all.
-
-    Raises
-    ------
-    OutputError
-        If the folder cannot be written.
-    """
-    with reporting_output_errors(path), atomic_write(path) as handle:
-        handle.write(to_json(dict(record)).encode())
-    return path

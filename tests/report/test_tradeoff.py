@@ -8,9 +8,10 @@ import pytest
 
 from neurofit.errors import ConfigurationError, DataFileError
 from neurofit.report.published import published_tradeoff
+from neurofit.report.record import save_record
 from neurofit.report.tradeoff import Point, make_tradeoff, tradeoff_of_records
 from neurofit.report.tradeoff_figure import plot_tradeoff
-from neurofit.report.tradeoff_record import make_tradeoff_record, save_tradeoff_record
+from neurofit.report.tradeoff_record import make_tradeoff_record
 
 RECORD = {
     "record_version": 1,
@@ -107,7 +108,7 @@ def test_what_costs_nothing_is_left_out_and_said(folder, tmp_path):
     write(folder, "pixels", 0.2, parameters=0)
     found = tradeoff_of_records([folder], "parameters")
     assert found.left_out == ("pixels, conv (0 parameters)",)
-    path = save_tradeoff_record(make_tradeoff_record(found), tmp_path / "out.json")
+    path = save_record(make_tradeoff_record(found), tmp_path / "out.json")
     document = json.loads(path.read_text())
     assert next(iter(document)) == "simulated"
     assert [point["on_front"] for point in document["points"]] == [True, False, True]
