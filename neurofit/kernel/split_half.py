@@ -12,7 +12,7 @@
 
 Everything is accumulated in float64 after subtracting a value near the mean, so that neither a large mean nor float32
 input costs digits: r is that of the plain loop over halvings (`half_means` and `pearson`) to 1e-12, and to 1e-9 where
-the mean is a million times the spread.
+the mean is a million times the spread (less over two or three stimuli that hardly differ).
 
 Letters: P presentations, n stimuli, R trials per stimulus, H halvings, C columns (neuroids x time bins).
 """
