@@ -109,11 +109,9 @@ def _draw_courses(axes: Axes, scores: Sequence[xr.Dataset], tables: Sequence[pd.
         axes.plot(centre, tables[0]["ceiling_of_r"], color=GREY, linestyle="--", linewidth=1.4, label="ceiling of r")
     drawn = zip(scores, names_of(scores), tables, _cycled(PALETTE), _cycled(MARKERS), strict=False)
     for score, name, table, colour, marker in drawn:
-        shown = table["counted"] >= 0.1 * score.sizes["neuroid"]  # elsewhere a few neuroids make the line
-        axes.fill_between(
-            centre[shown], table["low"][shown], table["high"][shown], color=colour, alpha=0.15, linewidth=0
-        )
-        axes.plot(centre[shown], table["corrected"][shown], color=colour, marker=marker, markersize=3.8, label=name)
+        table = table.where(table["counted"] >= 0.1 * score.sizes["neuroid"])  # elsewhere a few neuroids make the line
+        axes.fill_between(centre, table["low"], table["high"], color=colour, alpha=0.15, linewidth=0)
+        axes.plot(centre, table["corrected"], color=colour, marker=marker, markersize=3.8, label=name)
     axes.axhline(0, color=INK, linewidth=0.6)
     if "on_ms" in scores[0].attrs:
         axes.axvspan(0, scores[0].attrs["on_ms"], ymin=0.98, color=INK, linewidth=0)
