@@ -92,6 +92,8 @@ def test_an_interruption_is_exit_code_130(tmp_path):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        # where a shell runs the tests in the background, its children would ignore interrupts
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads in between
     )
     process.stdout.readline()  # it has begun
     time.sleep(3)
