@@ -175,7 +175,8 @@ def _diagnosed(output: Output, curves: Mapping[str, xr.Dataset], benchmark: Benc
     """Diagnose the curves, and say what was found."""
     from neurofit.scoring.health_summary import ceiling_in_window, diagnose_components, diagnose_learning, tabulate
 
-    aggregation, diagnoses = benchmark.aggregation, {}
+    aggregation = benchmark.aggregation
+    diagnoses: dict[str, Any] = {}
     if "components" in curves:
         curve = curves["components"]
         _say_table(output, tabulate(curve, aggregation), "components")
@@ -191,7 +192,7 @@ def _diagnosed(output: Output, curves: Mapping[str, xr.Dataset], benchmark: Benc
         learning = diagnose_learning(curve, aggregation, resamples)
         for one in learning.values():
             _say_extrapolations(output, one)
-        diagnoses |= {"learning": learning}  # type: ignore[dict-item]
+        diagnoses["learning"] = learning
         output.say()
     return diagnoses
 

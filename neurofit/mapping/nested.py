@@ -68,7 +68,12 @@ class NestedPLS:
             map_splits=map_splits,
             advance=None if advance is None else lambda fitted: advance(fitted * n_numbers),
         )
-        assert isinstance(fits, HeldOutFits)  # on the CPU
+        if not isinstance(fits, HeldOutFits):
+            raise MappingError(
+                "numbers of components are compared on the CPU",
+                f"the fits are {type(fits).__name__}",
+                "leave the device out",
+            )
         return NestedHeldOut(fits, self.grid)
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from neurofit.assembly.schema import time_bins_of
+from neurofit.errors import ConfigurationError
 from neurofit.report.style import (
     BLUE,
     GREEN,
@@ -82,7 +83,8 @@ def plot_health(
     if by_bin and components is not None:
         captions.append(_by_bin(axes.pop(0), components, component_diagnoses))
     curve = learning if learning is not None else components
-    assert curve is not None  # one is there
+    if curve is None:
+        raise ConfigurationError("a figure of regression health has a curve", "neither was given", "give one of them")
     kind = "SIMULATED" if curve.attrs.get("simulated") else "real"
     title = f"{name} on {curve.attrs['region']} of {curve.attrs['dataset']} [{kind} data]"
     figure.suptitle(title, x=0.01, ha="left", fontsize=10)

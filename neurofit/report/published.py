@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from neurofit.errors import ConfigurationError
 from neurofit.models.cost import deciding_cost
 from neurofit.models.description import count_parameters
 from neurofit.models.zoo import ZOO, ZooEntry
@@ -53,7 +54,10 @@ def published_tradeoff(x: CostName) -> Tradeoff:
 
 
 def _cost(entry: ZooEntry, x: CostName) -> float:
-    assert entry.network is not None and entry.presentation is not None  # published networks have both
+    if entry.network is None or entry.presentation is None:
+        raise ConfigurationError(
+            "a published network can be built and shown images", f"'{entry.summary}' cannot", "correct the zoo"
+        )
     if x == "parameters":
         return count_parameters(entry.network)
     cost = deciding_cost(entry.network, entry.presentation)

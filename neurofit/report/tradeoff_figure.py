@@ -90,9 +90,7 @@ def _label(axes: Axes, tradeoff: Tradeoff, corners: np.ndarray) -> None:
     """Name the points where there is room, those on the front first; a thin line leads to names farther away."""
     from matplotlib.transforms import Bbox
 
-    figure = axes.get_figure()
-    assert figure is not None
-    scale = figure.dpi / 72
+    scale = axes.figure.dpi / 72
     points = axes.transData.transform([(p.cost, p.value) for p in tradeoff.points])
     taken = [Bbox.from_bounds(x - 4 * scale, y - 4 * scale, 8 * scale, 8 * scale) for x, y in points]
     for point in tradeoff.points:
