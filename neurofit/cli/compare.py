@@ -132,7 +132,21 @@ def _loaded(
             layer = layer or committed_layer(subject, benchmark.region)
             opt.check_layer(layer, subject)
             loaded[name] = subject, layer
+    _check_told_apart([(subject.name, layer) for subject, layer in loaded.values()])
     return loaded
+
+
+def _check_told_apart(names: list[tuple[str, str]]) -> None:
+    """Raise if two models, of different files, go by one name: tables and files could not tell them apart."""
+    from neurofit.errors import ConfigurationError
+
+    twice = sorted({f"{name}, layer {layer}" for name, layer in names if names.count((name, layer)) > 1})
+    if twice:
+        raise ConfigurationError(
+            "the models of a comparison have different names",
+            f"two are called {'; '.join(twice)}",
+            "give the file or the subject of one another name",
+        )
 
 
 def _scored(

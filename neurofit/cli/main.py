@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import neurofit
-from neurofit.cli import ceiling, compare, data, health, layers, models, ost, score, tradeoff, train
+from neurofit.cli import ceiling, compare, data, health, layers, models, ost, score, search, tradeoff, train
 from neurofit.errors import NeurofitError
 
 OK, BAD_INPUT, INTERRUPTED = 0, 2, 130
@@ -29,6 +29,7 @@ app.command("health", epilog=health.EXAMPLES)(health.health)
 app.command("tradeoff", epilog=tradeoff.EXAMPLES)(tradeoff.tradeoff)
 app.add_typer(data.app, name="data")
 app.add_typer(models.app, name="models")
+app.add_typer(search.app, name="search")
 
 
 def _version(asked: bool) -> None:

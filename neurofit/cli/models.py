@@ -56,7 +56,9 @@ def list_(as_json: Json = False, folder: Folder = None) -> None:
 
 @app.command(epilog="Example: neurofit models show rgc_intermediate")
 def show(
-    name: Annotated[str, typer.Argument(help="Name in `neurofit models list`.")],
+    name: Annotated[
+        str, typer.Argument(help="Name in `neurofit models list`, or the path of an architecture file (.toml).")
+    ],
     as_json: Json = False,
     folder: Folder = None,
 ) -> None:
@@ -76,6 +78,27 @@ def show(
     for line in _table(header, rows, right={4, 5, 6}):
         output.say(line)
     output.emit(dataclasses.asdict(model) | cost)
+
+
+@app.command(epilog="Example: neurofit models export rgc mine.toml")
+def export(
+    name: Annotated[str, typer.Argument(help="Name in `neurofit models list`, or the path of an architecture file.")],
+    path: Annotated[Path, typer.Argument(help="TOML file to write; its name is the new model's.")],
+    as_json: Json = False,
+) -> None:
+    """Write a model's architecture to a file, to be changed, trained and scored in its place; without its weights."""
+    from neurofit.errors import OutputError
+    from neurofit.models.architecture_file import architecture_hash, without_weights, write_architecture
+    from neurofit.models.zoo import zoo_entry
+
+    output = Output(as_json)
+    entry = without_weights(zoo_entry(name))
+    if path.exists():
+        raise OutputError("an architecture is not written over another", f"{path} is there", "name another file")
+    write_architecture(path, entry)
+    output.say(f"architecture: {path}; use it as --model {path}")
+    output.note("it names no weights: they are random until it is trained")
+    output.emit({"model": name, "path": str(path), "architecture_sha256": architecture_hash(entry)})
 
 
 @app.command(epilog="Example: neurofit models fetch rgc_intermediate --from ~/Downloads/ckpts")
@@ -160,14 +183,16 @@ def _accuracy(model: ModelDescription) -> str:
     """Say what accuracy is to be expected, and who measured it."""
     if model.top1 is None:
         return ""
-    source = "as measured when they were trained" if model.weights == "bundled" else "ImageNet validation, as published"
+    source = "as measured when they were trained" if model.released is None else "ImageNet validation, as published"
     return f"{_percent(model.top1)} %, top-5 {_percent(model.top5)} % ({source})"
 
 
 def _weights_remark(model: ModelDescription) -> str:
     """Say what else is known of the weights, or how to get them."""
     if model.weights == "released":
-        return f" by the authors, not here yet: run `neurofit models fetch {model.name}`"
+        return f" by the authors, not here yet: run `neurofit models fetch {model.released}`"
+    if model.weights == "missing":
+        return ": the file that the architecture names is not beside it"
     details = [f"{key.replace('_', ' ')} {value}" for key, value in model.weights_details.items() if "top" not in key]
     return f" ({'; '.join(details)})" if details else ""
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 DEFAULT_BENCHMARKS = {"V4": "sim-v4", "IT": "sim-it", "pIT": "sim-it", "aIT": "sim-it"}
 
 Model = Annotated[
-    str, typer.Option(help="Model of the zoo, such as rgc, or your own: package.module:factory, file.py:factory.")
+    str,
+    typer.Option(help="Model of the zoo, such as rgc, or your own: file.toml, file.py:factory, package.mod:factory."),
 ]
 Region = Annotated[str | None, typer.Option(help="V4, IT, pIT, aIT ...; the benchmark's own by default.")]
 BenchmarkName = Annotated[

@@ -1,67 +1,175 @@
-"""``neurofit train``: make the weights of a small network."""
+"""``neurofit train``: make the weights of a network."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from neurofit.cli.output import Output
+from neurofit.cli.output import Output, size_in_bytes
 
-EXAMPLES = "Example: neurofit train --model rgc --data tiny-imagenet-100.tar --out training-runs/rgc"
+if TYPE_CHECKING:
+    from neurofit.models.trainable import TrainableModel
+    from neurofit.training.datasets import Task
+    from neurofit.training.recipe import Recipe
+
+EXAMPLES = (
+    "Example: neurofit train --model gru_untrained --data tiny-imagenet-100.tar --recipe matched --out runs/gru; "
+    "then neurofit score --model runs/gru/gru_untrained.toml --region IT"
+)
+
+Model = Annotated[
+    str,
+    typer.Option(
+        help="Network to train from its initial weights: of the zoo, an architecture file (.toml), or your own "
+        "(package.module:factory, file.py:factory)."
+    ),
+]
+Data = Annotated[Path, typer.Option(help="Folder or .tar with train/CLASS/ and val/CLASS/ images, or as ImageNet's.")]
+Out = Annotated[Path, typer.Option(help="Folder of the run; the same command resumes it.")]
+RecipeName = Annotated[
+    str, typer.Option("--recipe", help="Recipe by name (long, matched, port) or TOML file; see docs/training.md.")
+]
+Epochs = Annotated[
+    int | None, typer.Option(min=1, help="So many, at the network's own size, instead of the recipe's phases.")
+]
+Steps = Annotated[int | None, typer.Option(min=1, help="Unrolled steps; the network's own by default.")]
+On = Annotated[int | None, typer.Option(min=1, help="Steps for which the image is on; the network's own by default.")]
+Seed = Annotated[int, typer.Option(help="Of initial weights, order and crops.")]
+Device = Annotated[Literal["auto", "cpu", "cuda", "mps"], typer.Option(help="Where to train; torchrun for several.")]
+Precision = Annotated[
+    Literal["float32", "bfloat16", "float16"], typer.Option(help="Of convolutions; weights stay in float32.")
+]
+Parts = Annotated[int, typer.Option(min=1, help="Pass a batch in so many parts and add their gradients.")]
+Checkpoint = Annotated[
+    bool, typer.Option("--checkpoint-activations", help="Compute activations twice instead of keeping them.")
+]
+Images = Annotated[
+    Literal["memory", "files"],
+    typer.Option(help="Keep decoded squares in memory, or cut every crop from the original files."),
+]
+Workers = Annotated[int, typer.Option(min=0, help="Processes that decode images; they change no result.")]
+Holdout = Annotated[
+    float | None, typer.Option(help="Part of each class to test on, where there are no validation images.")
+]
+View = Annotated[
+    Literal["whole", "centre"],
+    typer.Option(help="What is shown of a validation image: all of it, squashed, or its centre (224/256)."),
+]
+AllowSkipped = Annotated[
+    float, typer.Option(help="Part of the images that may be unusable; they are counted and named.")
+]
+Memory = Annotated[str, typer.Option("--image-memory", help="What images in memory may take.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; all by default.")]
 
 
 def train(
-    model: Annotated[str, typer.Option(help="Network of the zoo to train from its initial weights.")],
-    data: Annotated[Path, typer.Option(help="Folder or .tar with train/CLASS/ and val/CLASS/ images.")],
-    out: Annotated[Path, typer.Option(help="Folder of the run; the same command resumes it.")],
-    epochs: Annotated[int, typer.Option(min=1)] = 25,
-    seed: Annotated[int, typer.Option(help="Of initial weights, order and augmentation.")] = 0,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all by default.")] = None,
+    model: Model,
+    data: Data,
+    out: Out,
+    recipe: RecipeName = "long",
+    epochs: Epochs = None,
+    steps: Steps = None,
+    on: On = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    precision: Precision = "float32",
+    parts: Parts = 1,
+    checkpoint: Checkpoint = False,
+    images: Images = "memory",
+    workers: Workers = 0,
+    holdout: Holdout = None,
+    view: View = "whole",
+    allow_skipped: AllowSkipped = 0.01,
+    memory: Memory = "8GiB",
+    threads: Threads = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the history as one JSON document.")] = False,
 ) -> None:
     """Train a network to recognise images, back-propagating through its steps.
 
-    After every epoch the run is saved; the same command goes on from there. At the end the weights are written to
-    OUT/MODEL.safetensors with their measured accuracy.
+    The state is saved as often as that costs little; the same command goes on from there, to the same weights. At the
+    end OUT has the weights with their measured accuracy and, of neurofit's own networks, the architecture file that
+    `--model` of every command takes.
     """
     import torch
 
-    from neurofit.errors import ConfigurationError
-    from neurofit.models.network import ConvRNN
-    from neurofit.models.weights import save_weights
-    from neurofit.models.zoo import zoo_entry
-    from neurofit.training.datasets import read_labelled_images
-    from neurofit.training.train import Recipe
+    from neurofit.training.datasets import open_task
+    from neurofit.training.engine import Engine, is_first_process
+    from neurofit.training.learner import Viewing
     from neurofit.training.train import train as run
 
     output = Output(as_json)
-    config = zoo_entry(model).network
-    if config is None:
-        raise ConfigurationError("a network with parameters is trained", f"'{model}' has none", "name another model")
+    first = is_first_process()
+    engine = Engine(device, precision, parts, checkpoint)
+    plan = _recipe(recipe, epochs)
+    network = _trainable(model, None, seed, steps, on)
     if threads is not None:
         torch.set_num_threads(threads)
-    training, validation = (read_labelled_images(data, subset, config.input_px) for subset in ("train", "val"))
-    if len(training.classes) != config.classes or training.classes != validation.classes:
-        raise ConfigurationError(
-            f"training and validation images have the {config.classes} classes of '{model}'",
-            f"found {len(training.classes)} and {len(validation.classes)}",
-            "name data with as many classes",
-        )
-    recipe = Recipe(epochs=epochs, seed=seed)
-    network = ConvRNN(config, seed).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    output.say(f"{model}: {len(training)} training and {len(validation)} validation images of {config.classes} classes")
-    history = run(network, training, validation, recipe, out, output.note)
-    last = history.rows[-1]
+    task = open_task(
+        data,
+        network.preprocessing.size_px,
+        images=images,
+        holdout=holdout,
+        holdout_seed=seed,
+        view=view,
+        allow_skipped=allow_skipped,
+        workers=workers,
+        memory_bytes=size_in_bytes(memory),
+        remembered=out / "unusable-images.json",
+    )
+    if network.classes != len(task.classes):
+        network = _trainable(model, len(task.classes), seed, steps, on)
+    for remark in task.remarks if first else []:
+        output.note(remark)
+    if first:
+        output.say(_in_words(network, task, plan))
+    viewing = Viewing(network.presentation, network.preprocessing)
+    rows = run(network.network, task, plan, out, viewing=viewing, seed=seed, engine=engine, report=output.note)
+    if not first:
+        return
+    command = f"neurofit train --model {model} --data {data.name} --recipe {recipe} --seed {seed}"
+    given = {"epochs": epochs, "steps": steps, "on": on}
     details = {
-        "top1": f"{last['top1']:.4f}",
-        "top5": f"{last['top5']:.4f}",
-        "trained_on": f"{len(training)} images, {config.classes} classes, {config.input_px} px",
+        "top1": f"{rows[-1]['top1']:.4f}",
+        "top5": f"{rows[-1]['top5']:.4f}",
+        "trained_on": f"{len(task.training)} images, {len(task.classes)} classes, {network.preprocessing.size_px} px",
+        "recipe": plan.name,
         "seed": str(seed),
-        "command": f"neurofit train --model {model} --data {data.name} --epochs {epochs} --seed {seed}",
+        "command": command + "".join(f" --{name} {value}" for name, value in given.items() if value is not None),
     }
-    weights = out / f"{model}.safetensors"
-    save_weights(network, weights, details)
-    output.say(f"validation top-1 {last['top1']:.3f}, top-5 {last['top5']:.3f}; weights: {weights}")
-    output.emit({"model": model, "epochs": history.rows, "weights": str(weights), **details})
+    files = {name: str(path) for name, path in network.save(out, details).items()}
+    output.say(
+        f"validation top-1 {rows[-1]['top1']:.3f}, top-5 {rows[-1]['top5']:.3f}; "
+        + "; ".join(f"{name}: {path}" for name, path in files.items())
+    )
+    output.emit({"model": network.name, "epochs": rows, **files, **details, "remarks": task.remarks})
+
+
+def _recipe(name: str, epochs: int | None) -> Recipe:
+    from neurofit.training.recipe import Phase, load_recipe
+
+    recipe = load_recipe(name)
+    return recipe if epochs is None else replace(recipe, phases=(Phase(epochs),))
+
+
+def _trainable(name: str, classes: int | None, seed: int, steps: int | None, on: int | None) -> TrainableModel:
+    """Return the network with what it is shown: its own presentation, or one of other steps."""
+    from neurofit.models.presentation import Presentation
+    from neurofit.subjects.trainable import load_trainable
+
+    network = load_trainable(name, classes, seed)
+    if steps is None and on is None:
+        return network
+    own = network.presentation
+    return replace(network, presentation=Presentation(steps or own.steps, on if on is not None else own.on))
+
+
+def _in_words(model: TrainableModel, task: Task, recipe: Recipe) -> str:
+    parameters = sum(parameter.numel() for parameter in model.network.parameters() if parameter.requires_grad)
+    return (
+        f"{model.name}: {parameters:,} trained parameters, {model.presentation.steps} steps; "
+        f"{len(task.training):,} training and {len(task.validation):,} validation images of "
+        f"{len(task.classes)} classes; recipe '{recipe.name}', {recipe.epochs} epochs"
+    )

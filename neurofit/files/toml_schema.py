@@ -3,7 +3,9 @@
 The dataclass is the schema: its field names are the keys, its annotations the types, its defaults the optional keys.
 Understood annotations: str, int, float, bool, ``Literal[...]``, ``X | Y``, ``X | None``, ``tuple[X, ...]``,
 ``tuple[X, Y]``, ``dict[str, X]``, another dataclass (a table), and ``Annotated[X, Rule(...)]`` for a condition on one
-value. Conditions between keys go into a method ``cross_problems`` (see `CrossChecked`).
+value. Conditions between keys go into a method ``cross_problems`` (see `CrossChecked`). Where several dataclasses may
+stand, the table's key ``kind`` says which: its name, without a last "Config". None where it is not the default is
+written "none", in fields that hold no text.
 
 >>> @dataclass(frozen=True)
 ... class Splitter:
@@ -47,6 +49,8 @@ if TYPE_CHECKING:
 Schema = TypeVar("Schema", bound="DataclassInstance")
 
 _SCALARS: dict[Any, str] = {str: "text", int: "a whole number", float: "a finite number", bool: "true or false"}
+KIND, _NONE = "kind", "none"
+_LARGEST = 2**63 - 1  # whole numbers of TOML have 64 bits
 _LONGEST_VALUE = 60  # characters of a wrong value that a message repeats
 
 
@@ -104,7 +108,7 @@ def read_toml(path: Path | str, schema: type[Schema], *, what: str) -> Schema:
         raise DataFileError(
             f"a {what} can be read", f"{path}: {error.strerror or error}", "give the path of an existing TOML file"
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # also numbers of thousands of digits, and brackets within brackets
         raise ConfigurationError(f"a {what} is a TOML file in UTF-8", f"{path}: {error}", "correct it there") from error
     return parse_table(table, schema, source=str(path), what=what)
 
@@ -206,8 +210,15 @@ def _convert_ruled(value: Any, hint: Any, where: str, problems: list[str]) -> An
 
 
 def _convert_union(value: Any, hint: Any, where: str, problems: list[str]) -> Any:
-    """Convert to the first alternative that the value fits; TOML has no null, so None is only ever a default."""
+    """Convert to the first alternative that the value fits; a table to the only one, or the one that its kind names."""
     alternatives = [alternative for alternative in get_args(hint) if alternative is not types.NoneType]
+    if value == _NONE and types.NoneType in get_args(hint) and str not in alternatives:
+        return None
+    tables = [each for each in alternatives if isinstance(each, type) and dataclasses.is_dataclass(each)]
+    if len(tables) > 1 and isinstance(value, Mapping):
+        return _convert_kind(value, {kind_of(table): table for table in tables}, where, problems)
+    if len(tables) == 1 and isinstance(value, Mapping):
+        return _convert(value, tables[0], where, problems)
     if len(alternatives) == 1:
         return _convert(value, alternatives[0], where, problems)
     for alternative in alternatives:
@@ -217,6 +228,23 @@ def _convert_union(value: Any, hint: Any, where: str, problems: list[str]) -> An
             return converted
     problems.append(_wrong(value, _in_words(hint), where))
     return None
+
+
+def _convert_kind(value: Mapping[str, Any], tables: Mapping[str, Any], where: str, problems: list[str]) -> Any:
+    """Convert a table to the dataclass that it names."""
+    kind = value.get(KIND)
+    if not isinstance(kind, str) or kind not in tables:
+        known = ", ".join(repr(name) for name in tables)
+        found = f"is {_shown(kind)}, which is not " if KIND in value else "is missing: "
+        near = nearest_names(kind, list(tables), limit=1) if isinstance(kind, str) else []
+        problems.append(f"{where}.{KIND} {found}one of {known}" + (f" (the nearest is {near[0]!r})" if near else ""))
+        return None
+    return _convert({key: item for key, item in value.items() if key != KIND}, tables[kind], where, problems)
+
+
+def kind_of(table: type) -> str:
+    """Return what the key ``kind`` of a table says where several dataclasses may stand."""
+    return table.__name__.removesuffix("Config")
 
 
 def _convert_list(value: list[Any], hint: Any, where: str, problems: list[str]) -> tuple[Any, ...] | None:
@@ -237,6 +265,8 @@ def _is_scalar(value: Any, kind: type) -> bool:
     """Whether a TOML value fits str, int, float or bool; a whole number is also a float, true is not a number."""
     if isinstance(value, bool) or kind is bool:
         return kind is bool and isinstance(value, bool)
+    if isinstance(value, int) and abs(value) > _LARGEST:
+        return False
     if kind is float:
         return isinstance(value, int | float) and math.isfinite(value)
     return isinstance(value, kind)
@@ -244,9 +274,16 @@ def _is_scalar(value: Any, kind: type) -> bool:
 
 def _wrong(value: Any, needed: str, where: str) -> str:
     """Say that a value is not what is needed."""
-    text = repr(value)
-    shown = text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}..."
-    return f"{where} is {shown}, which is not {needed}"
+    return f"{where} is {_shown(value)}, which is not {needed}"
+
+
+def _shown(value: Any) -> str:
+    """Write a value for a message, its beginning if it is long."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python does not write numbers of thousands of digits
+        return "a number of thousands of digits"
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}..."
 
 
 def _in_words(hint: Any) -> str:

@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from neurofit.errors import DataFileError
+from neurofit.models.architecture_file import names_file
 from neurofit.models.cells import TimeDecayConfig
 from neurofit.models.decoders import build_decoder
 from neurofit.models.network import NetworkConfig, build_nodes
@@ -20,9 +21,9 @@ from neurofit.models.nodes import NodeConfig
 from neurofit.models.preprocessing import Preprocessing
 from neurofit.models.presentation import Presentation
 from neurofit.models.released_store import stored_weights
-from neurofit.models.zoo import PRETRAINED, ZooEntry, zoo_entry
+from neurofit.models.zoo import ZooEntry, model_name, weights_file, zoo_entry
 
-WeightsState = Literal["bundled", "released", "fetched", "random", "none"]
+WeightsState = Literal["bundled", "released", "fetched", "file", "missing", "random", "none"]
 
 
 @dataclass(frozen=True)
@@ -61,9 +62,12 @@ class ModelDescription:
     parameters : int
         Of all layers and the decoder.
     weights : str
-        'bundled' with neurofit, 'released' by the authors and not here yet, 'fetched', 'random', or 'none'.
+        'bundled' with neurofit, 'released' by the authors and not here yet, 'fetched', in a 'file' beside that of the
+        architecture, 'missing' there, 'random', or 'none'.
     weights_details : mapping from str to str
-        What the file of bundled weights says of them.
+        What the file of weights says of them.
+    released : str or None
+        Name of the released network whose weights it has.
     top1, top5 : float or None
         Expected accuracy in percent: on ImageNet's validation images as published, or as measured for bundled weights.
     licence : str
@@ -87,6 +91,7 @@ class ModelDescription:
     parameters: int
     weights: WeightsState
     weights_details: Mapping[str, str]
+    released: str | None
     top1: float | None
     top5: float | None
     licence: str
@@ -101,11 +106,12 @@ class ModelDescription:
 
 
 def describe_model(name: str, folder: Path | str | None = None) -> ModelDescription:
-    """Return what a model of the zoo is.
+    """Return what a model of the zoo is, or one that is named by its file.
 
     Parameters
     ----------
     name : str
+        See `neurofit.models.zoo.zoo_entry`.
     folder : Path or str, optional
         Data folder in which to look for fetched weights; default `neurofit.files.fetch.data_folder`.
 
@@ -113,15 +119,18 @@ def describe_model(name: str, folder: Path | str | None = None) -> ModelDescript
     ------
     UnknownNameError
         With the nearest names.
+    DataFileError, ConfigurationError
+        If an architecture file cannot be read, or is wrong.
     """
     entry = zoo_entry(name)
-    details = _bundled_details(entry)
+    details = _weights_details(name, entry)
     return ModelDescription(
-        name=name,
+        name=model_name(name),
         summary=entry.summary,
         parameters=0 if entry.network is None else count_parameters(entry.network),
-        weights=_weights_state(entry, folder),
+        weights=_weights_state(name, entry, folder),
         weights_details=details,
+        released=entry.released,
         top1=_percent(details.get("top1")) if entry.top1 is None else entry.top1,
         top5=_percent(details.get("top5")) if entry.top5 is None else entry.top5,
         licence=entry.licence,
@@ -169,7 +178,7 @@ def _cell_of(node: NodeConfig) -> str | None:
     return type(node.cell).__name__.removesuffix("Config")
 
 
-def _weights_state(entry: ZooEntry, folder: Path | str | None) -> WeightsState:
+def _weights_state(name: str, entry: ZooEntry, folder: Path | str | None) -> WeightsState:
     if entry.released is not None:
         with suppress(DataFileError):
             stored_weights(entry.released, folder)
@@ -177,16 +186,24 @@ def _weights_state(entry: ZooEntry, folder: Path | str | None) -> WeightsState:
         return "released"
     if entry.network is None:
         return "none"
-    return "random" if entry.weights is None else "bundled"
+    path = weights_file(name, entry)
+    if path is None:
+        return "random"
+    if names_file(name):
+        return "file" if path.is_file() else "missing"
+    return "bundled"
 
 
-def _bundled_details(entry: ZooEntry) -> dict[str, str]:
-    """Return what a bundled file says of its weights; what is wrong with one is told when it is loaded."""
-    if entry.weights is not None:
-        with suppress(OSError, SafetensorError), safe_open(str(PRETRAINED / entry.weights), framework="pt") as file:
+def _weights_details(name: str, entry: ZooEntry) -> dict[str, str]:
+    """Return what a file says of its weights; what is wrong with one is told when it is loaded."""
+    path = weights_file(name, entry)
+    if path is not None:
+        with suppress(OSError, SafetensorError), safe_open(str(path), framework="pt") as file:
             return dict(file.metadata() or {})
     return {}
 
 
 def _percent(fraction: str | None) -> float | None:
-    return None if fraction is None else 100 * float(fraction)
+    with suppress(ValueError):  # a user's file may say anything there
+        return None if fraction is None else 100 * float(fraction)
+    return None

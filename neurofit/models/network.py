@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from neurofit.errors import ConfigurationError, UnknownNameError
+from neurofit.models.bptt import WHOLE, Backward
 from neurofit.models.decoders import LAST_STEP, Decoder, DecoderConfig, build_decoder
 from neurofit.models.feedback import Edge
 from neurofit.models.layers import initialise
@@ -121,7 +122,11 @@ class ConvRNN(nn.Module):
         return self.config.layers
 
     def forward(
-        self, frames: Sequence[Tensor], layers: Collection[str] | None = None, steps: Collection[int] | None = None
+        self,
+        frames: Sequence[Tensor],
+        layers: Collection[str] | None = None,
+        steps: Collection[int] | None = None,
+        backward: Backward = WHOLE,
     ) -> Mapping[str, Tensor]:
         """Show a sequence of frames and return activations over time.
 
@@ -134,6 +139,8 @@ class ConvRNN(nn.Module):
             Layers to return; all by default.
         steps : collection of int, optional
             Steps to return, in ascending order; all T by default.
+        backward : Backward
+            How gradients go back through time, see `neurofit.models.bptt`; what is returned is the same.
 
         Returns
         -------
@@ -146,7 +153,7 @@ class ConvRNN(nn.Module):
         ConfigurationError
             If a step is asked for that no frame is shown at.
         """
-        return self._unrolled(frames, layers, steps, output_of)
+        return self._unrolled(frames, layers, steps, output_of, backward)
 
     def states(
         self, frames: Sequence[Tensor], layers: Collection[str] | None = None, steps: Collection[int] | None = None
@@ -157,13 +164,24 @@ class ConvRNN(nn.Module):
         """
         return self._unrolled(frames, layers, steps, state_of)
 
-    def decide(self, frames: Sequence[Tensor]) -> Tensor:
-        """Return the class scores (B, classes) that the network's decoder makes of its readout over time."""
+    def decide(self, frames: Sequence[Tensor], backward: Backward = WHOLE) -> Tensor:
+        """Return the class scores (B, classes) that the network's decoder makes of its readout over time.
+
+        Parameters
+        ----------
+        frames, backward
+            See `forward`.
+        """
         steps = self.decoder.steps(self.config.decoded_steps(len(frames)))
-        return self.decoder(self.forward(frames, [READOUT], steps)[READOUT])
+        return self.decoder(self.forward(frames, [READOUT], steps, backward)[READOUT])
 
     def _unrolled(
-        self, frames: Sequence[Tensor], layers: Collection[str] | None, steps: Collection[int] | None, keep: Keep
+        self,
+        frames: Sequence[Tensor],
+        layers: Collection[str] | None,
+        steps: Collection[int] | None,
+        keep: Keep,
+        backward: Backward = WHOLE,
     ) -> Mapping[str, Tensor]:
         asked = self.layers if layers is None else tuple(layers)
         for layer in asked:
@@ -175,7 +193,7 @@ class ConvRNN(nn.Module):
                 "steps that are asked for are among the frames", f"{list(wanted)} of {len(frames)}", "show more frames"
             )
         nodes = cast(Mapping[str, SteppedNode], self.nodes)
-        return unroll(nodes, frames, asked, wanted, self.config.wiring(), keep)
+        return unroll(nodes, frames, asked, wanted, self.config.wiring(), keep, backward)
 
     def _initialise(self, seed: int | None) -> None:
         generator = torch.Generator().manual_seed(seed or 0)

@@ -1,9 +1,18 @@
 """Networks small enough to train and run anywhere: five stages at 64 px, 100 classes, with any cell or control.
 
 All have the stages of the bundled `rgc` and `ff`; cells sit in conv3-conv5, as wide as their stage.
+
+`SMALL_RGC_FEEDBACK` adds long-range feedback by analogy with the released rgc_intermediate, whose edges 8-5, 9-6, 10-7,
+7-6 and 10-9 lie among its nodes with cells: some skip a stage or two on the way back, some lead to the node before. Of
+three nodes with cells this leaves 5-3 (the long one), 4-3 and 5-4 (the short ones), which are all that there are; they
+enter as there, through 1 x 1 into `out` (`neurofit.models.feedback.RELEASED_ENTRY`). In the biological unroll the
+scores first see the image at step index 5, what 4-3 and 5-4 add at 7, and what 5-3 adds at 8: the readout at index 9
+(the tenth step) has the short loops closed twice and the long one once.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from neurofit.models.architectures import FIXED_DECAY, TRAINED_DECAY, Stage, shallow
 from neurofit.models.cells import SimpleRNNConfig
@@ -17,6 +26,7 @@ SMALL: tuple[Stage, ...] = ((24, True), (48, True), (64, True), (96, True), (128
 _WIDTHS = tuple(channels for channels, _ in SMALL[2:])
 
 SMALL_RGC = shallow([ReciprocalGatedConfig(n) for n in _WIDTHS], SMALL, input_px=64, classes=100)
+SMALL_RGC_FEEDBACK = replace(SMALL_RGC, feedback=(("conv5", "conv3"), ("conv4", "conv3"), ("conv5", "conv4")))
 SMALL_FF = shallow(None, SMALL, input_px=64, classes=100)
 
 # Cells as the released shallow networks have them (layer norm in the vanilla cell, fixed decays in conv1 and conv2),

@@ -11,6 +11,8 @@ Four things are saved, none of which changes a result:
 - a node does not run at steps that cannot reach what was asked for, through later nodes or through its own state;
 - what is the same for all images, since none has arrived yet or since the frame is one blank for all, runs once;
 - convolutions that read the same tensor run as one (`neurofit.models.layers.together`).
+
+How gradients go back, and what is kept for them, is in `neurofit.models.bptt`.
 """
 
 from __future__ import annotations
@@ -18,15 +20,18 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
+from neurofit.models.bptt import WHOLE, Backward, Blocks, Moment, detached, recomputed, repeatable, standing_steps
 from neurofit.models.cells import Drive, Kernels, State
 
 Shape = tuple[int, ...]
 Keep = Callable[[Tensor, State], Tensor]
+Connected = Callable[[str, int, str, int], bool]
+_ALL_KEPT = Moment()
 
 
 class SteppedNode(Protocol):
@@ -81,6 +86,7 @@ def unroll(
     steps: Sequence[int],
     wiring: Wiring | None = None,
     keep: Keep = output_of,
+    backward: Backward = WHOLE,
 ) -> dict[str, Tensor]:
     """Run a chain of nodes over T frames.
 
@@ -97,6 +103,8 @@ def unroll(
         The biological unroll without feedback by default.
     keep : callable
         What is kept of a node's output and state; the output by default.
+    backward : Backward
+        How gradients go back; through all steps by default.
 
     Returns
     -------
@@ -106,8 +114,10 @@ def unroll(
     batch = max(frame.shape[0] for frame in frames)
     frames = _one_for_all(frames)
     kept: dict[str, list[Tensor]] = {layer: [] for layer in layers}
-    running = {name: _Running(node) for name, node in nodes.items()}
-    needed = needed_steps({name: run.stateful for name, run in running.items()}, layers, steps, wiring)
+    running = {name: _Running(node, backward.checkpoint) for name, node in nodes.items()}
+    stateful = {name: run.stateful for name, run in running.items()}
+    needed = needed_steps(stateful, layers, steps, wiring)
+    moment = _moments(frames, stateful, needed, (layers, steps), wiring, backward)
     before = _zero_outputs(nodes, frames[0])
     for t in range(steps[-1] + 1):
         now: dict[str, Tensor] = {}
@@ -115,7 +125,8 @@ def unroll(
         for name, run in running.items():
             if t in needed[name]:
                 node_input = frames[t] if previous is None else (before if wiring.delay else now)[previous]
-                now[name] = run.advance((node_input, *(before[source] for source in wiring.feedback.get(name, ()))))
+                feedback = tuple(before[source] for source in wiring.feedback.get(name, ()))
+                now[name] = run.advance((node_input, *feedback), moment(name, t))
                 if name in kept and t in steps:
                     kept[name].append(keep(now[name], run.state))
             previous = name
@@ -129,29 +140,92 @@ class _Running:
     Parameters
     ----------
     node : SteppedNode
+    checkpoint : bool
+        Whether it computes again in the backward pass what it would keep for it.
     """
 
-    def __init__(self, node: SteppedNode) -> None:
+    def __init__(self, node: SteppedNode, checkpoint: bool) -> None:
         self.node, self.stateful, self.kernels = node, node.stateful(), node.kernels()
         self.state: State = ()
+        self._recomputes, self._repeatable = checkpoint and torch.is_grad_enabled(), repeatable(node)
         self._inputs: tuple[Tensor, ...] = ()
+        self._connected: tuple[bool, ...] = ()
         self._drive: Drive = None
         self._output: Tensor | None = None
 
-    def advance(self, inputs: tuple[Tensor, ...]) -> Tensor:
+    def advance(self, inputs: tuple[Tensor, ...], moment: Moment) -> Tensor:
         """Advance one step with the node's input and its feedback; return the output."""
-        if len(inputs) != len(self._inputs) or any(a is not b for a, b in zip(inputs, self._inputs, strict=True)):
-            self._inputs, self._drive = inputs, self.node.drive(inputs[0], inputs[1:], self.kernels)
+        connected = moment.feedback_connected
+        if connected != self._connected or not _same(inputs, self._inputs):
+            self._inputs, self._connected, self._drive = inputs, connected, None
         elif self._output is not None and not self.stateful:
             return self._output
-        self._output, self.state = self.node.step(self._drive, (self.state or None) if self.stateful else None)
+        state = (self.state or None) if self.stateful else None
+        if state is not None and not moment.state_connected:
+            state = detached(state)
+        if self._drive is None and self._recomputes and not self._repeatable:
+            self._drive = self._driven(inputs, connected)
+        elif self._drive is None and self.stateful and moment.standing:
+            self._drive = self._called(self._driven, inputs, connected)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and (moment.recorded or not self.stateful)):
+            if self._drive is None:
+                self._output, self.state = self._called(self._driven_step, inputs, connected, state)
+            else:
+                self._output, self.state = self._called(self.node.step, self._drive, state)
         return self._output
+
+    def _driven(self, inputs: tuple[Tensor, ...], connected: tuple[bool, ...]) -> Drive:
+        feedback = inputs[1:]
+        if not all(connected):
+            feedback = tuple(m if whole else m.detach() for m, whole in zip(feedback, connected, strict=True))
+        return self.node.drive(inputs[0], feedback, self.kernels)
+
+    def _driven_step(self, inputs: tuple[Tensor, ...], connected: tuple[bool, ...], state: State | None) -> Any:
+        return self.node.step(self._driven(inputs, connected), state)
+
+    def _called(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        return recomputed(function, *arguments) if self._recomputes else function(*arguments)
+
+
+def _same(inputs: tuple[Tensor, ...], others: tuple[Tensor, ...]) -> bool:
+    return len(inputs) == len(others) and all(a is b for a, b in zip(inputs, others, strict=True))
+
+
+def _moments(
+    frames: Sequence[Tensor],
+    stateful: Mapping[str, bool],
+    needed: Mapping[str, set[int]],
+    asked: tuple[Collection[str], Sequence[int]],
+    wiring: Wiring,
+    backward: Backward,
+) -> Callable[[str, int], Moment]:
+    """Return what matters to gradients of a step of a node; layers and steps are asked for."""
+    if backward == WHOLE or not torch.is_grad_enabled():
+        return lambda name, t: _ALL_KEPT
+    blocks = Blocks(backward.truncate, {name: max(steps) for name, steps in needed.items() if steps})
+    recorded = needed_steps(stateful, *asked, wiring, blocks.connected) if backward.truncate else needed
+    standing = standing_steps(stateful, frames, needed, wiring.feedback, wiring.delay)
+
+    def moment(name: str, t: int) -> Moment:
+        sources = wiring.feedback.get(name, ())
+        return Moment(
+            recorded=t in recorded[name],
+            standing=t in standing[name] or not backward.checkpoint,
+            state_connected=blocks.connected(name, t - 1, name, t),
+            feedback_connected=tuple(blocks.connected(source, t - 1, name, t) for source in sources),
+        )
+
+    return moment
 
 
 def needed_steps(
-    stateful: Mapping[str, bool], layers: Collection[str], steps: Collection[int], wiring: Wiring
+    stateful: Mapping[str, bool],
+    layers: Collection[str],
+    steps: Collection[int],
+    wiring: Wiring,
+    connected: Connected | None = None,
 ) -> dict[str, set[int]]:
-    """Return the steps at which each node must run.
+    """Return the steps at which each node must run, or at which a gradient comes back to it.
 
     Parameters
     ----------
@@ -160,20 +234,28 @@ def needed_steps(
     layers, steps : collection
         What is asked for.
     wiring : Wiring
+    connected : callable, optional
+        Whether what a node, or feedback, carries over a step counts (source, its step, target, its step); by default
+        it does.
     """
-    names = list(stateful)
-    readers: dict[str, list[tuple[str, int]]] = {name: [] for name in names}
-    for name, following in pairwise(names):
-        readers[name].append((following, wiring.delay))
+    names, following = list(stateful), dict(pairwise(stateful))
+    readers: dict[str, list[str]] = {name: [] for name in names}
     for target, sources in wiring.feedback.items():
         for source in sources:
-            readers[source].append((target, 1))
+            readers[source].append(target)
+    for name in names:
+        if stateful[name]:
+            readers[name].append(name)
     needed: dict[str, set[int]] = {name: set() for name in names}
+
+    def carried(source: str, target: str, t: int) -> bool:
+        return t + 1 in needed[target] and (connected is None or connected(source, t, target, t + 1))
+
     for t in range(max(steps), -1, -1):
         for name in reversed(names):
             asked = name in layers and t in steps
-            remembered = stateful[name] and t + 1 in needed[name]
-            if asked or remembered or any(t + delay in needed[reader] for reader, delay in readers[name]):
+            passed_on = name in following and t + wiring.delay in needed[following[name]]
+            if asked or passed_on or any(carried(name, reader, t) for reader in readers[name]):
                 needed[name].add(t)
     return needed
 

@@ -2,110 +2,52 @@
 
 The bundled pair `rgc` and `ff` was trained by `neurofit train` on 17,000 natural images (100 classes of ImageNet at
 64 px); their weights lie beside this module. The networks of `neurofit.models.released` have weights that their authors
-published, which `neurofit models fetch` brings. All others start from seeded random weights, and say so.
+published, which `neurofit models fetch` brings. Those called `..._matched` were trained alike by the recipe of that
+name. All others start from seeded random weights, and say so. A network that is not in the table is named by its file
+(`neurofit.models.architecture_file`).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import nn
 
 from neurofit.errors import UnknownNameError
+from neurofit.models.architecture_file import architecture_hash, names_file, read_architecture
 from neurofit.models.architectures import imagenet128, intermediate, intermediate_rgc, shallow
 from neurofit.models.controls import INTERMEDIATE_DEEPER, INTERMEDIATE_WIDER, SHALLOW_DEEPER, SHALLOW_WIDER
+from neurofit.models.entry import (
+    INTERMEDIATE_LAYERS,
+    PUBLISHED_INTERMEDIATE,
+    PUBLISHED_SHALLOW,
+    PUBLISHED_SOURCE,
+    SHALLOW_LAYERS,
+    ZooEntry,
+    layers_by_region,
+)
 from neurofit.models.gated_cells import LSTMConfig
-from neurofit.models.network import READOUT, ConvRNN, NetworkConfig, layer_shapes
+from neurofit.models.network import READOUT, ConvRNN
 from neurofit.models.pixels import Pixels
 from neurofit.models.preprocessing import Preprocessing
 from neurofit.models.presentation import IMAGENET_INTERMEDIATE, IMAGENET_SHALLOW, Presentation
 from neurofit.models.reciprocal_gated import ReciprocalGatedConfig
 from neurofit.models.released import RELEASED, WIDTHS
 from neurofit.models.released_store import released_weights_path
-from neurofit.models.small import SMALL_CELLS, SMALL_DEEPER, SMALL_FF, SMALL_RGC, SMALL_WIDER
-from neurofit.models.unroll import Shape
+from neurofit.models.small import (
+    SMALL_CELLS,
+    SMALL_DEEPER,
+    SMALL_FF,
+    SMALL_RGC,
+    SMALL_RGC_FEEDBACK,
+    SMALL_WIDER,
+)
 from neurofit.models.weights import load_weights, weights_hash
 
 PRETRAINED = Path(__file__).parent / "pretrained"
-
-
-def _regions(v4: str, pit: str, it: str) -> dict[str, str]:
-    """Return which layer is compared with which region; IT as a whole gets the last convolutional layer."""
-    return {"V4": v4, "pIT": pit, "cIT": it, "aIT": it, "IT": it}
-
-
-# As the released code's README assigns them (neuroailab/convrnns @ b76a44d). It names two layers a region of the
-# intermediate networks: conv5 and conv6 for V4, conv7 and conv8 for pIT, conv9 and conv10 for cIT and aIT; we take the
-# later of each, which ends a stage or is the last.
-SHALLOW_LAYERS = _regions("conv3", "conv4", "conv5")
-INTERMEDIATE_LAYERS = _regions("conv6", "conv8", "conv10")
-# Both layers a region, as that README has them. Its shallow networks' conv6 is no node of theirs and is left out.
-PUBLISHED_SOURCE = "README of neuroailab/convrnns @ b76a44d"
-PUBLISHED_SHALLOW: Mapping[str, tuple[str, ...]] = {
-    "V4": ("conv3",), "pIT": ("conv4",), "cIT": ("conv5",), "aIT": ("conv5",)
-}  # fmt: skip
-PUBLISHED_INTERMEDIATE: Mapping[str, tuple[str, ...]] = {
-    "V4": ("conv5", "conv6"), "pIT": ("conv7", "conv8"), "cIT": ("conv9", "conv10"), "aIT": ("conv9", "conv10")
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class ZooEntry:
-    """A network that can be named.
-
-    Parameters
-    ----------
-    summary : str
-        One line for tables.
-    network : NetworkConfig or None
-        None is the pixel baseline.
-    preprocessing : Preprocessing
-    region_layers : mapping from region to layer
-        Which layer is compared with which region where the user names none.
-    published_layers : mapping from region to tuple of layers
-        All that its authors compare with a region (`PUBLISHED_SOURCE`); empty for other networks.
-    presentation : Presentation or None
-        With which it was trained, or would be, and is read out by the network's decoder.
-    weights : str or None
-        File in the package.
-    released : str or None
-        Name of the released network whose published weights it has, once fetched. Neither is seeded random weights.
-    top1, top5 : float or None
-        Published ImageNet validation accuracy in percent.
-    step_ms : int
-        10 in the papers.
-    licence : str
-        Of the weights.
-    """
-
-    summary: str
-    network: NetworkConfig | None
-    preprocessing: Preprocessing
-    region_layers: Mapping[str, str] = field(default_factory=lambda: SHALLOW_LAYERS)
-    presentation: Presentation | None = None
-    weights: str | None = None
-    released: str | None = None
-    top1: float | None = None
-    top5: float | None = None
-    step_ms: int = 10
-    licence: str = "BSD-3-Clause"
-    published_layers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-
-    @property
-    def decoder(self) -> str | None:
-        """Kind of the network's decoder."""
-        return None if self.network is None else self.network.decoder.kind
-
-    def first_steps(self) -> dict[str, int]:
-        """Return the first step at which each layer has seen the first frame."""
-        return {"pixels": 0} if self.network is None else self.network.first_steps()
-
-    def layer_shapes(self) -> dict[str, Shape]:
-        """Return the shape of each layer's output, (C, H, W) or (classes,); no weights are made."""
-        size = self.preprocessing.size_px
-        return {"pixels": (3, size, size)} if self.network is None else layer_shapes(self.network)
 
 
 @dataclass(frozen=True)
@@ -157,6 +99,9 @@ ZOO: dict[str, ZooEntry] = {
         SMALL_FF, AT_64, presentation=T10, weights="ff.safetensors",
     ),
     "rgc_untrained": ZooEntry("rgc with seeded random weights", SMALL_RGC, AT_64, presentation=T10),
+    "rgc_feedback_untrained": ZooEntry(
+        "rgc with long-range feedback 5-3, 4-3 and 5-4; random weights", SMALL_RGC_FEEDBACK, AT_64, presentation=T10
+    ),
     "ff_untrained": ZooEntry("ff with seeded random weights", SMALL_FF, AT_64, presentation=T10),
     **{
         f"{cell}_untrained": ZooEntry(f"rgc with {cell} cells; random weights", config, AT_64, presentation=T10)
@@ -167,7 +112,7 @@ ZOO: dict[str, ZooEntry] = {
     ),
     "ff_deeper_untrained": ZooEntry(
         "ff, deeper to as many parameters as rgc; random weights",
-        SMALL_DEEPER, AT_64, _regions("conv6", "conv10", "conv19"), Presentation(24),
+        SMALL_DEEPER, AT_64, layers_by_region("conv6", "conv10", "conv19"), Presentation(24),
     ),
     **{name: _released(name) for name in RELEASED},
     "ff_shallow": ZooEntry(
@@ -179,7 +124,7 @@ ZOO: dict[str, ZooEntry] = {
     ),
     "ff_shallow_deeper": ZooEntry(
         "ff_shallow, deeper to as many parameters as rgc_shallow; random weights",
-        shallow(None, SHALLOW_DEEPER), AT_224, _regions("conv7", "conv11", "conv19"), Presentation(30, on=12),
+        shallow(None, SHALLOW_DEEPER), AT_224, layers_by_region("conv7", "conv11", "conv19"), Presentation(30, on=12),
     ),
     "ff_intermediate": ZooEntry(
         "feed-forward version of the intermediate residual networks; random weights",
@@ -191,7 +136,7 @@ ZOO: dict[str, ZooEntry] = {
     ),
     "ff_intermediate_deeper": ZooEntry(
         "feed-forward part of rgc_intermediate, deeper to as many parameters; random weights",
-        intermediate_rgc(None, stages=INTERMEDIATE_DEEPER), AT_224, _regions("conv11", "conv15", "conv20"),
+        intermediate_rgc(None, stages=INTERMEDIATE_DEEPER), AT_224, layers_by_region("conv11", "conv15", "conv20"),
         Presentation(27, on=12),
     ),
     "rgc_intermediate_t12": ZooEntry(
@@ -213,25 +158,59 @@ ZOO: dict[str, ZooEntry] = {
 }  # fmt: skip
 
 
+# Trained alike by the recipe 'matched', each from the network of the same name without weights.
+MATCHED = (
+    "ff", "ff_wider", "ff_deeper", "timedecay", "simplernn", "gru", "lstm", "ugrnn", "intersectionrnn", "rgc",
+    "rgc_feedback",
+)  # fmt: skip
+_WITHOUT_WEIGHTS = re.compile(r" with seeded random weights|; random weights")
+
+
+def _matched(name: str) -> ZooEntry:
+    """Return the entry of a network trained by the recipe 'matched'."""
+    untrained = ZOO[f"{name}_untrained"]
+    summary = _WITHOUT_WEIGHTS.sub("", untrained.summary) + "; trained by the recipe matched"
+    return replace(untrained, summary=summary, weights=f"{name}_matched.safetensors")
+
+
+ZOO |= {f"{name}_matched": _matched(name) for name in MATCHED}
+
+
 def zoo_entry(name: str) -> ZooEntry:
-    """Return the entry of that name.
+    """Return the entry of that name, or of that file.
+
+    Parameters
+    ----------
+    name : str
+        Of the table, or the path of an architecture file, which ends in '.toml' (see
+        `neurofit.models.architecture_file`).
 
     Raises
     ------
     UnknownNameError
         With the nearest names.
+    DataFileError, ConfigurationError
+        If the file cannot be read, or is wrong.
     """
+    if names_file(name):
+        return read_architecture(name)
     if name not in ZOO:
         raise UnknownNameError("model", name, ZOO)
     return ZOO[name]
 
 
+def model_name(name: str) -> str:
+    """Return what a model is called in records: the name of the table, or the file's without its folder and suffix."""
+    return Path(name).stem if names_file(name) else name
+
+
 def load_model(name: str, seed: int = 0, random_weights: bool = False) -> LoadedModel:
-    """Build a network of the zoo and fill its weights.
+    """Build a network of the zoo, or of a file, and fill its weights.
 
     Parameters
     ----------
     name : str
+        See `zoo_entry`.
     seed : int
         Of random weights.
     random_weights : bool
@@ -243,25 +222,40 @@ def load_model(name: str, seed: int = 0, random_weights: bool = False) -> Loaded
         If there is no such network.
     DataFileError
         If its weights file is broken or missing, or its released weights were not fetched.
+    ConfigurationError
+        If a network's file is wrong.
     """
     entry = zoo_entry(name)
+    details: dict[str, object] = {}
+    if names_file(name):
+        details = {"architecture": Path(name).name, "architecture_sha256": architecture_hash(entry)}
     if entry.network is None:
-        return LoadedModel(name, entry, Pixels(), ("pixels",), {"weights": "none"})
-    path = None if random_weights else _weights_path(entry)
+        return LoadedModel(model_name(name), entry, Pixels(), ("pixels",), details | {"weights": "none"})
+    path = None if random_weights else _weights_path(name, entry)
     if path is None:
         network = ConvRNN(entry.network, seed)
-        details: dict[str, object] = {"weights": f"random, seed {seed}"}
+        details |= {"weights": f"random, seed {seed}"}
     else:
         network = ConvRNN(entry.network, None)
-        details = {"weights": entry.weights or f"released: {entry.released}", **load_weights(network, path)}
-    return LoadedModel(name, entry, network, network.layers, details | {"weights_sha256": weights_hash(network)})
+        source = entry.weights or f"released: {entry.released}"
+        details |= {"weights": source, **load_weights(network, path)}
+    details |= {"weights_sha256": weights_hash(network)}
+    return LoadedModel(model_name(name), entry, network, network.layers, details)
 
 
-def _weights_path(entry: ZooEntry) -> Path | None:
+def weights_file(name: str, entry: ZooEntry) -> Path | None:
+    """Return where a network's own weights are, in the package or beside its file; None where it has none."""
+    if entry.weights is None:
+        return None
+    return (Path(name).parent if names_file(name) else PRETRAINED) / entry.weights
+
+
+def _weights_path(name: str, entry: ZooEntry) -> Path | None:
     """Return the file of a network's weights; None where it has none."""
-    if entry.released is not None:
-        return released_weights_path(entry.released)
-    return None if entry.weights is None else PRETRAINED / entry.weights
+    return weights_file(name, entry) if entry.released is None else released_weights_path(entry.released)
 
 
-__all__ = ["READOUT", "ZOO", "LoadedModel", "ZooEntry", "load_model", "zoo_entry"]
+__all__ = [
+    "INTERMEDIATE_LAYERS", "MATCHED", "PRETRAINED", "PUBLISHED_SOURCE", "READOUT", "SHALLOW_LAYERS", "ZOO",
+    "LoadedModel", "ZooEntry", "load_model", "model_name", "weights_file", "zoo_entry",
+]  # fmt: skip

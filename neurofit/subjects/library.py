@@ -37,9 +37,10 @@ def load_subject(
     Parameters
     ----------
     name : str
-        Of the zoo, or 'package.module:factory' or 'path/to/file.py:factory', where ``factory()`` returns a
-        `ModelSubject`. 'sim_truth' is the simulated ventral stream itself (see `GeneratingSubject`), which no option
-        concerns.
+        Of the zoo, or the path of an architecture file, which ends in '.toml' (see
+        `neurofit.models.architecture_file`), or 'package.module:factory' or 'path/to/file.py:factory', where
+        ``factory()`` returns a `ModelSubject`. 'sim_truth' is the simulated ventral stream itself (see
+        `GeneratingSubject`), which no option concerns.
     device, batch, delay_ms, max_features, features, announce, execution
         See `ModelSubject`; its defaults for models of the zoo, and what the factory chose for others.
 
@@ -48,9 +49,10 @@ def load_subject(
     UnknownNameError
         With the nearest names.
     DataFileError
-        If its weights are broken.
+        If its weights are broken or missing.
     ConfigurationError, ModelContractError
-        If a user's own model cannot be made; see `neurofit.subjects.user_code.load_user_subject`.
+        If an architecture file is wrong, or a user's own model cannot be made; see
+        `neurofit.subjects.user_code.load_user_subject`.
     """
     if name == SIMULATED_TRUTH:
         return GeneratingSubject()
@@ -70,7 +72,7 @@ def _zoo_subject(name: str) -> ModelSubject:
     model = load_model(name)
     return ModelSubject(
         model.network,
-        name=name,
+        name=model.name,
         layers=model.layers,
         preprocessing=model.entry.preprocessing,
         step_ms=model.entry.step_ms,

@@ -12,18 +12,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
+from typing import TypeVar
 
 from neurofit.errors import ConfigurationError, ModelContractError, NeurofitError, UnknownNameError
+from neurofit.models.architecture_file import names_file
 from neurofit.subjects.model_subject import ModelSubject, check_model
 
 PACKAGE, PYTHON = Path(__file__).resolve().parents[1], Path(sysconfig.get_path("stdlib")).resolve()
+Made = TypeVar("Made")
+
 MARK = ":"
 """What sets a factory apart from the module or file that it is in; no model of the zoo has it in its name."""
 
 
 def names_user_code(name: str) -> bool:
     """Return whether a model's name says where its code is."""
-    return MARK in name
+    return MARK in name and not names_file(name)
 
 
 def load_user_subject(name: str) -> ModelSubject:
@@ -46,19 +50,35 @@ def load_user_subject(name: str) -> ModelSubject:
     ModelContractError
         If the user's code raises an error, or makes something else than a subject that keeps the contract.
     """
+    return load_user_object(name, _checked_subject)
+
+
+def load_user_object(name: str, accept: Callable[[str, object], Made]) -> Made:
+    """Call a factory and return what is made of its result; names and errors are those of `load_user_subject`.
+
+    Parameters
+    ----------
+    name : str
+    accept : callable
+        Called with the name and what the factory returned, within reach of the user's code; raises a `NeurofitError` if
+        that is not what was asked for.
+    """
     where, path, attribute = _parsed(name)
     if path is not None and not os.path.isfile(path):  # noqa: PTH113 - never raises
         raise ConfigurationError("a model's file is there", f"{path} is no file", "check the path in FILE.py:FACTORY")
     with _importable(_folder(path)), _reported(name):
         module = _module(where) if path is None else _module_of_file(path)
-        subject = _factory(module, where, attribute)()
-        if not isinstance(subject, ModelSubject):
-            raise ModelContractError(
-                "a model's factory returns a ModelSubject",
-                f"{name} returned {type(subject).__name__}",
-                "wrap the network: neurofit.ModelSubject(network, name=..., layers=..., preprocessing=...)",
-            )
-        return check_model(subject)
+        return accept(name, _factory(module, where, attribute)())
+
+
+def _checked_subject(name: str, subject: object) -> ModelSubject:
+    if not isinstance(subject, ModelSubject):
+        raise ModelContractError(
+            "a model's factory returns a ModelSubject",
+            f"{name} returned {type(subject).__name__}",
+            "wrap the network: neurofit.ModelSubject(network, name=..., layers=..., preprocessing=...)",
+        )
+    return check_model(subject)
 
 
 @contextmanager
@@ -102,7 +122,7 @@ def _factory(module: ModuleType, where: str, attribute: str) -> Callable[[], obj
         raise ConfigurationError(
             "a model's factory is called without arguments",
             f"{where}:{attribute} is {type(factory).__name__}",
-            "name a function that returns a ModelSubject",
+            "name a function that returns a ModelSubject, or to train it a network",
         )
     return factory
 

@@ -1,223 +1,301 @@
 """Train a network on recognition, back-propagating through its steps.
 
-The image stays on, and the loss is the cross-entropy of the readout at the last step (neuroailab/convrnns @ b76a44d:
-the released networks read out at the last of 16 or 17 steps; the bundled small ones at the last of 10, see `Recipe`).
+A run is a function of (network, recipe, data, seed): which images are in a batch and what is shown of them depend on
+nothing else, so that a run that was interrupted anywhere goes on to the same weights (to the bit on a CPU).
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from tqdm import tqdm
 
 from neurofit.errors import ConfigurationError
-from neurofit.files.atomic import atomic_path, atomic_write, reporting_output_errors
-from neurofit.files.json_text import to_json
-from neurofit.models.network import READOUT, ConvRNN
-from neurofit.models.preprocessing import Preprocessing
-from neurofit.training.datasets import LabelledImages
+from neurofit.training.checkpoints import FILE, Checkpoints
+from neurofit.training.datasets import Task
+from neurofit.training.engine import Engine
+from neurofit.training.learner import Learner, Viewing, rows_of
+from neurofit.training.logs import Logs
+from neurofit.training.recipe import Recipe
 
+Row = dict[str, float]
+AfterEpoch = Callable[[int, nn.Module, Row], Mapping[str, float]]
 
-@dataclass(frozen=True)
-class Recipe:
-    """How a network is trained; one recipe for every cell.
-
-    Parameters
-    ----------
-    epochs, batch : int
-    learning_rate : float
-        Peak of AdamW's, reached after `warm_up` of the run, then cosine to zero.
-    warm_up : float
-        Fraction of the run.
-    weight_decay : float
-        On kernels; none on biases.
-    label_smoothing : float
-    clip_norm : float
-        Gradient norm limit; 1.0 as in the authors' PyTorch port (neuroagents-lab/PyTorchTNN @ 50713d9).
-    steps : int
-        Unrolled steps with the image on; read out at the last. The paper's is 16; 10 (100 ms, the presentation of
-        the neural experiments) is what two CPU cores afford.
-    least_crop : float
-        Training images are cropped at random to at least this part of their area (aspect 3/4 to 4/3), enlarged back,
-        and mirrored at random, as is usual for ImageNet (also in the authors' PyTorch port).
-    seed : int
-    """
-
-    epochs: int = 25
-    batch: int = 64
-    learning_rate: float = 2e-3
-    warm_up: float = 0.1
-    weight_decay: float = 0.05
-    label_smoothing: float = 0.1
-    clip_norm: float = 1.0
-    steps: int = 10
-    least_crop: float = 0.35
-    seed: int = 0
-
-    def learning_rate_at(self, progress: float) -> float:
-        """Return the learning rate at a fraction of the run."""
-        if progress < self.warm_up:
-            return self.learning_rate * progress / self.warm_up
-        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * (progress - self.warm_up) / (1 - self.warm_up)))
-
-
-@dataclass
-class History:
-    """One row per finished epoch."""
-
-    rows: list[dict[str, float]] = field(default_factory=list)
+_LOGGED_EVERY = 20
+"""Updates; an accelerator is waited for no oftener."""
 
 
 def train(
-    network: ConvRNN,
-    training: LabelledImages,
-    validation: LabelledImages,
+    network: nn.Module,
+    task: Task,
     recipe: Recipe,
-    folder: Path,
-    report: Callable[[str], None],
-) -> History:
-    """Train in place; after every epoch the state is saved, and the same call goes on from there.
+    folder: Path | None,
+    *,
+    viewing: Viewing,
+    seed: int = 0,
+    engine: Engine | None = None,
+    after_epoch: Sequence[AfterEpoch] = (),
+    report: Callable[[str], None] | None = None,
+    progress: bool = True,
+) -> list[Row]:
+    """Train in place; the same call with the same folder goes on where the last one stopped.
 
     Parameters
     ----------
-    network : ConvRNN
-        Its readout must have as many classes as the images.
-    training, validation : LabelledImages
+    network : torch.nn.Module
+        See `neurofit.training.learner.Trainable`. Its output has as many classes as the task.
+    task : Task
     recipe : Recipe
-    folder : Path
-        Gets checkpoint.pt (the run so far) and history.json.
-    report : callable
+    folder : Path or None
+        Gets the checkpoint, the logs and TensorBoard events; None saves nothing.
+    viewing : Viewing
+        Steps, image on, normalisation.
+    seed : int
+        Of the order of the images and what is shown of them; the network's own weights are given.
+    engine : Engine, optional
+    after_epoch : sequence of callable
+        Called with the number of the epoch, from 1, the network as it is tested, and the epoch's row; what they return
+        is added to the row. They may end the run by an exception.
+    report : callable, optional
         Called with a line after every epoch.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    list of dict
+        One row per epoch: epoch, size_px, training_loss, top1, top5, seconds, images_per_second.
 
     Raises
     ------
     ConfigurationError
-        If the folder holds a run of another recipe, or the loss is no longer finite.
+        If the folder holds another run, the batch does not fit the data and processes, or a loss is not finite; the
+        folder then keeps the last state whose loss was.
+    OutputError
+        If the folder cannot be written.
     """
-    optimiser = _optimiser(network, recipe)
-    history = History()
-    _resume(folder, network, optimiser, history, recipe)
-    preprocessing = Preprocessing(network.config.input_px)
-    for epoch in range(len(history.rows), recipe.epochs):
-        loss = _train_epoch(network, optimiser, training, recipe, preprocessing, epoch)
-        top1, top5 = evaluate(network, validation, recipe.steps, preprocessing)
-        history.rows.append({"epoch": epoch + 1, "training_loss": loss, "top1": top1, "top5": top5})
-        _save(folder, network, optimiser, history, recipe)
-        report(f"epoch {epoch + 1}/{recipe.epochs}: loss {loss:.3f}, validation top-1 {top1:.3f}, top-5 {top5:.3f}")
-    return history
+    return _Run(network, task, recipe, folder, viewing, seed, engine or Engine()).go(after_epoch, report, progress)
 
 
-def evaluate(
-    network: ConvRNN, images: LabelledImages, steps: int, preprocessing: Preprocessing, batch: int = 250
-) -> tuple[float, float]:
-    """Return top-1 and top-5 accuracy of the last-step readout with the image on throughout."""
-    network.eval()
-    hits1 = hits5 = 0
-    with torch.inference_mode():
-        for start in range(0, len(images), batch):
-            frame = preprocessing.normalise(images.images[start : start + batch])
-            ranked = last_logits(network, frame, steps).topk(5).indices
-            right = ranked == images.labels[start : start + batch, None]
-            hits1 += int(right[:, 0].sum())
-            hits5 += int(right.any(1).sum())
-    return hits1 / len(images), hits5 / len(images)
+class _Run:
+    """A run and its state: rows of finished epochs, updates done, loss so far in this epoch."""
 
+    def __init__(
+        self,
+        network: nn.Module,
+        task: Task,
+        recipe: Recipe,
+        folder: Path | None,
+        viewing: Viewing,
+        seed: int,
+        engine: Engine,
+    ) -> None:
+        self.learner = Learner(network, viewing, recipe, engine)
+        self.fabric = self.learner.fabric
+        self.task, self.recipe, self.viewing, self.seed = task, recipe, viewing, seed
+        self.folder = folder if self.fabric.is_global_zero else None
+        self.updates_per_epoch = self._check_batch(len(task.training), recipe.batch)
+        self.checkpoints = Checkpoints(folder, self._identity(network))
+        self.rows: list[Row] = []
+        self.updates, self.loss, self.seconds = 0, 0.0, 0.0
+        # an accelerator that is asked for every loss waits for each
+        self.looked_every = 1 if self.fabric.device.type == "cpu" else _LOGGED_EVERY
 
-def last_logits(network: ConvRNN, frame: Tensor, steps: int) -> Tensor:
-    """Return the class scores (B, classes) at the last of `steps` steps of a standing frame (B, 3, H, W)."""
-    return network([frame] * steps, [READOUT], [steps - 1])[READOUT][:, 0]
+    def go(self, after_epoch: Sequence[AfterEpoch], report: Callable[[str], None] | None, progress: bool) -> list[Row]:
+        state = self.checkpoints.load()
+        if state is not None:
+            self.learner.load(state["learner"])
+            self.rows, self.updates = list(state["rows"]), state["updates"]
+            self.loss, self.seconds = state["loss"], state["seconds"]
+        self.fabric.barrier()
+        if not self.fabric.is_global_zero:
+            self.checkpoints.folder = None
+        with Logs(self.folder, self.updates, self.rows) as logs, _Stop() as stop, self._bar(progress) as bar:
+            for epoch in range(len(self.rows), self.recipe.epochs):
+                self._epoch(epoch, logs, stop, bar)
+                row = self._row(epoch)
+                for look in after_epoch:
+                    row |= look(epoch + 1, self.learner.tested, row)
+                self._finish(row, logs)
+                if report is not None and self.fabric.is_global_zero:
+                    report(_in_words(row, self.recipe.epochs))
+        if self.learner.tested is not self.learner.network:
+            self.learner.network.load_state_dict(self.learner.tested.state_dict())
+        return self.rows
 
+    def _epoch(self, epoch: int, logs: Logs, stop: _Stop, bar: tqdm[None]) -> None:
+        """Make the updates that are left of an epoch."""
+        size_px = self.recipe.size_px(epoch, self.viewing.preprocessing.size_px)
+        crops = self.recipe.augmentation.crops(self.seed, epoch, len(self.task.training))
+        batches = self._batches(epoch)[self.updates - epoch * self.updates_per_epoch :]
+        own = list(rows_of(self.fabric.global_rank, self.fabric.world_size, batches))
+        began = time.monotonic()
+        for images, labels in self.task.training.batches(own, crops, size_px):
+            torch.manual_seed(self._draw(self.updates, 2 + self.fabric.global_rank))  # of dropout in users' networks
+            learning_rate = self.recipe.learning_rate(self.updates / self.updates_per_epoch)
+            loss, norm = self.learner.gradients(images, labels, learning_rate)
+            if self.updates % self.looked_every == 0:
+                self._check_finite(epoch, loss, norm)
+                # the state before this update: its loss and gradients are known to be finite
+                if stop.asked or self.checkpoints.due():
+                    self.seconds, began = self.seconds + time.monotonic() - began, time.monotonic()
+                    self.checkpoints.save(self._state())
+                stop.obey()
+            self.learner.step()
+            self.updates += 1
+            self.loss = self.loss + (loss.item() if self.looked_every == 1 else loss)  # type: ignore[assignment]
+            bar.update(len(labels) * self.fabric.world_size)
+            if self.updates % _LOGGED_EVERY == 0:
+                logs.update(
+                    self.updates,
+                    {
+                        "epoch": epoch + 1,
+                        "learning_rate": learning_rate,
+                        "loss": float(loss),
+                        "gradient_norm": float(norm),
+                    },
+                )
+        self.seconds += time.monotonic() - began
+        if not self.learner.finite():
+            self._check_finite(epoch, torch.tensor(math.nan), torch.tensor(math.nan))
 
-def _train_epoch(
-    network: ConvRNN,
-    optimiser: torch.optim.Optimizer,
-    images: LabelledImages,
-    recipe: Recipe,
-    preprocessing: Preprocessing,
-    epoch: int,
-) -> float:
-    network.train()
-    # order and augmentation are a function of (seed, epoch) alone, so that a resumed run repeats them
-    generator = torch.Generator().manual_seed(1_000_003 * recipe.seed + epoch)
-    order = torch.randperm(len(images), generator=generator)
-    batches = order.split(recipe.batch)
-    total = 0.0
-    for i, rows in enumerate(tqdm(batches, desc=f"epoch {epoch + 1}", unit="batch", leave=False)):
-        for group in optimiser.param_groups:
-            group["lr"] = recipe.learning_rate_at((epoch + i / len(batches)) / recipe.epochs)
-        frame = _augmented(preprocessing.normalise(images.images[rows]), recipe.least_crop, generator)
-        logits = last_logits(network, frame.contiguous(memory_format=torch.channels_last), recipe.steps)
-        loss = F.cross_entropy(logits, images.labels[rows], label_smoothing=recipe.label_smoothing)
-        if not torch.isfinite(loss):
+    def _row(self, epoch: int) -> Row:
+        top1, top5 = self.learner.test(self.task.validation)
+        shown = self.updates_per_epoch * min(self.recipe.batch, len(self.task.training))
+        return {
+            "epoch": epoch + 1,
+            "size_px": self.recipe.size_px(epoch, self.viewing.preprocessing.size_px),
+            "training_loss": float(self.loss) / self.updates_per_epoch,
+            "top1": top1,
+            "top5": top5,
+            "seconds": round(self.seconds, 2),
+            "images_per_second": round(shown / max(self.seconds, 1e-9), 1),
+        }
+
+    def _finish(self, row: Row, logs: Logs) -> None:
+        """Keep an epoch."""
+        self.rows.append(row)
+        self.loss, self.seconds = 0.0, 0.0
+        self.checkpoints.save(self._state())
+        logs.epoch(self.updates, self.rows)
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "learner": self.learner.state(),
+            "rows": self.rows,
+            "updates": self.updates,
+            "loss": float(self.loss),
+            "seconds": self.seconds,
+        }
+
+    def _batches(self, epoch: int) -> list[Tensor]:
+        """Return which images are in each update of an epoch; those left over are shown in another epoch."""
+        generator = torch.Generator().manual_seed(self._draw(epoch, 1))
+        order = torch.randperm(len(self.task.training), generator=generator)
+        return list(order.split(self.recipe.batch))[: self.updates_per_epoch]
+
+    def _draw(self, number: int, purpose: int) -> int:
+        """Return a seed of its own for each number and purpose."""
+        text = f"{self.seed} {number} {purpose}"
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big")
+
+    def _check_batch(self, images: int, batch: int) -> int:
+        """Return how many updates an epoch has."""
+        processes = self.fabric.world_size * self.learner.engine.parts
+        if batch % processes or images < processes:
             raise ConfigurationError(
-                "the training loss stays finite",
-                f"it became {loss.item()} in epoch {epoch + 1}, batch {i + 1}",
-                "lower the learning rate; the last epoch's checkpoint is kept",
+                "a batch can be shared out among processes and parts",
+                f"{min(batch, images)} images, {self.fabric.world_size} processes, {self.learner.engine.parts} parts",
+                "choose a batch that is a multiple of their product, and no more of them than images",
             )
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), recipe.clip_norm)
-        optimiser.step()
-        total += loss.item() * len(rows)
-    return total / len(images)
+        return max(images // batch, 1)
 
-
-def _augmented(frame: Tensor, least_crop: float, generator: torch.Generator) -> Tensor:
-    """Crop each image (B, 3, H, W) at random to part of its area, enlarge it back, and mirror half of them."""
-    count = len(frame)
-    draws = torch.rand(5, count, generator=generator)
-    area = least_crop + (1 - least_crop) * draws[0]
-    aspect = torch.exp(math.log(4 / 3) * (2 * draws[1] - 1))
-    width, height = (area * aspect).sqrt().clamp(max=1), (area / aspect).sqrt().clamp(max=1)
-    mirror = torch.where(draws[4] < 0.5, -1.0, 1.0)
-    # sampling grid: x' = width * mirror * x + shift, with shifts that keep the crop inside the image
-    theta = torch.zeros(count, 2, 3)
-    theta[:, 0, 0], theta[:, 0, 2] = width * mirror, (1 - width) * (2 * draws[2] - 1)
-    theta[:, 1, 1], theta[:, 1, 2] = height, (1 - height) * (2 * draws[3] - 1)
-    grid = F.affine_grid(theta, list(frame.shape), align_corners=False)
-    return F.grid_sample(frame, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
-
-
-def _optimiser(network: ConvRNN, recipe: Recipe) -> torch.optim.Optimizer:
-    kernels = [p for p in network.parameters() if p.ndim > 1]
-    biases = [p for p in network.parameters() if p.ndim <= 1]
-    groups = [{"params": kernels, "weight_decay": recipe.weight_decay}, {"params": biases, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=recipe.learning_rate)
-
-
-def _save(folder: Path, network: ConvRNN, optimiser: torch.optim.Optimizer, history: History, recipe: Recipe) -> None:
-    state = {
-        "network": network.state_dict(),
-        "optimiser": optimiser.state_dict(),
-        "history": history.rows,
-        "recipe": asdict(recipe),
-    }
-    document = {"recipe": asdict(recipe), "epochs": history.rows}
-    with reporting_output_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        with atomic_path(folder / "checkpoint.pt") as part:
-            torch.save(state, part)
-        with atomic_write(folder / "history.json") as handle:
-            handle.write(to_json(document).encode())
-
-
-def _resume(folder: Path, network: ConvRNN, optimiser: torch.optim.Optimizer, history: History, recipe: Recipe) -> None:
-    checkpoint = folder / "checkpoint.pt"
-    if not checkpoint.exists():
-        return
-    state = torch.load(checkpoint, weights_only=True)
-    if state["recipe"] != asdict(recipe):
+    def _check_finite(self, epoch: int, loss: Tensor, norm: Tensor) -> None:
+        # values that are clipped one by one may overflow, and float16's are left out now and then
+        overflows = self.learner.engine.precision == "float16" or self.recipe.gradient.clip == "value"
+        if torch.isfinite(loss) and (torch.isfinite(norm) or (overflows and not torch.isnan(norm))):
+            return
+        kept = self.folder is not None and (self.folder / FILE).exists()
         raise ConfigurationError(
-            "a training folder holds one recipe's run",
-            f"{folder} was begun with {state['recipe']}",
-            "name another --out or the same options",
+            "the training loss and its gradients stay finite",
+            f"loss {float(loss)} and gradient norm {float(norm)} in epoch {epoch + 1}, update {self.updates + 1}",
+            "lower the learning rate or clip the gradients"
+            + (f"; the last good state is kept in {self.folder}" if kept else "; nothing was saved yet"),
         )
-    network.load_state_dict(state["network"])
-    optimiser.load_state_dict(state["optimiser"])
-    history.rows.extend(state["history"])
+
+    def _identity(self, network: nn.Module) -> dict[str, Any]:
+        shapes = {name: list(value.shape) for name, value in network.state_dict().items()}
+        return {
+            "network": hashlib.sha256(repr(sorted(shapes.items())).encode()).hexdigest(),
+            "recipe": asdict(self.recipe),
+            "presentation": asdict(self.viewing.presentation),
+            "preprocessing": asdict(self.viewing.preprocessing),
+            "data": self.task.fingerprint,
+            "seed": self.seed,
+        }
+
+    @contextmanager
+    def _bar(self, progress: bool) -> Iterator[tqdm[None]]:
+        """Show images per second and the time that is left of the run."""
+        shown = self.updates_per_epoch * min(self.recipe.batch, len(self.task.training))
+        with tqdm(
+            total=self.recipe.epochs * shown,
+            initial=self.updates * min(self.recipe.batch, len(self.task.training)),
+            desc="training",
+            unit="image",
+            disable=not (progress and self.fabric.is_global_zero),
+        ) as bar:
+            yield bar
+
+
+class _Stop:
+    """While in its block, an interrupt waits until the state is saved; a second one does not."""
+
+    def __init__(self) -> None:
+        self.asked: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> _Stop:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def obey(self) -> None:
+        """Stop if it was asked."""
+        if self.asked == signal.SIGINT:
+            raise KeyboardInterrupt
+        if self.asked is not None:
+            raise SystemExit(128 + self.asked)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        if self.asked is not None:
+            raise KeyboardInterrupt
+        self.asked = number
+
+
+def _in_words(row: Row, epochs: int) -> str:
+    others = {key: value for key, value in row.items() if key not in _COLUMNS}
+    return (
+        f"epoch {row['epoch']:.0f}/{epochs}: loss {row['training_loss']:.3f}, validation top-1 {row['top1']:.3f}, "
+        f"top-5 {row['top5']:.3f}; {row['images_per_second']:.0f} images/s"
+        + "".join(f", {key} {value:.3f}" for key, value in others.items())
+    )
+
+
+_COLUMNS = ("epoch", "size_px", "training_loss", "top1", "top5", "seconds", "images_per_second")

@@ -10,8 +10,11 @@ from typer.testing import CliRunner
 
 from neurofit.cli.main import app as whole
 from neurofit.cli.models import app
-from neurofit.errors import DataFileError, HashMismatchError, UnknownNameError
+from neurofit.errors import ConfigurationError, DataFileError, HashMismatchError, OutputError, UnknownNameError
+from neurofit.models.architecture_file import write_architecture
+from neurofit.models.network import ConvRNN
 from neurofit.models.released import RELEASED
+from neurofit.models.weights import save_weights
 from neurofit.models.zoo import ZOO
 
 
@@ -86,6 +89,37 @@ def test_show_as_json():
 def test_every_model_can_be_shown(name):
     model = document("show", name)
     assert model["name"] == name and sum(layer["parameters"] for layer in model["layers"]) == model["parameters"]
+
+
+def test_a_file_is_shown_by_its_stem(tmp_path):
+    path = tmp_path / "mine.toml"
+    exported = document("export", "rgc", str(path))
+    assert exported["path"] == str(path) and len(exported["architecture_sha256"]) == 64
+    shown, rgc = document("show", str(path)), document("show", "rgc")
+    assert (shown["name"], shown["weights"], shown["licence"], shown["top1"]) == ("mine", "random", "not stated", None)
+    assert shown["layers"] == rgc["layers"] and shown["macs"] == rgc["macs"]
+    path.write_text('weights = "mine.safetensors"\n' + path.read_text())
+    assert (
+        "weights:       missing: the file that the architecture names is not beside it" in run("show", str(path)).stdout
+    )
+    save_weights(ConvRNN(ZOO["rgc"].network), tmp_path / "mine.safetensors", {"top1": "0.2", "seed": "3"})
+    text = run("show", str(path)).stdout
+    assert "weights:       file (seed 3)" in text
+    assert "20.00 %, top-5 - % (as measured when they were trained)" in text
+
+
+def test_an_export_writes_over_nothing(tmp_path):
+    (tmp_path / "mine.toml").write_text("mine")
+    with pytest.raises(OutputError, match="is not written over another"):
+        run("export", "rgc", str(tmp_path / "mine.toml"))
+    with pytest.raises(ConfigurationError, match="let it end in .toml"):
+        run("export", "rgc", str(tmp_path / "mine"))
+    assert (tmp_path / "mine.toml").read_text() == "mine"
+
+
+def test_the_weights_of_a_released_network_are_asked_for_by_its_name(tmp_path):
+    write_architecture(tmp_path / "mine.toml", ZOO["rgc_shallow"])
+    assert "run `neurofit models fetch rgc_shallow`" in run("show", str(tmp_path / "mine.toml")).stdout
 
 
 def test_a_decay_that_stays_zero_is_no_cell():

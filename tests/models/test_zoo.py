@@ -1,5 +1,7 @@
 """The table of networks."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -10,7 +12,7 @@ from neurofit.models.decoders import build_decoder
 from neurofit.models.gated_cells import GRUConfig, IntersectionRNNConfig, LSTMConfig, UGRNNConfig
 from neurofit.models.network import READOUT, ConvRNN, build_nodes, layer_shapes
 from neurofit.models.released import RELEASED
-from neurofit.models.zoo import ZOO, load_model, zoo_entry
+from neurofit.models.zoo import MATCHED, ZOO, load_model, zoo_entry
 
 NETWORKS = {name: entry for name, entry in ZOO.items() if entry.network is not None}
 
@@ -114,6 +116,42 @@ def test_small_networks_with_every_cell_have_the_stages_of_rgc(cell, config, par
     placed = {node.name: type(node.cell) for node in entry.network.nodes if node.cell is not None}
     assert {placed[name] for name in ("conv3", "conv4", "conv5")} == {config}
     assert count(entry.network) == parameters
+
+
+def test_small_feedback_reaches_the_readout_before_it_is_read():
+    """Docstring of `neurofit.models.small`: the image at 5, what 4-3 and 5-4 add at 7, what 5-3 adds at 8."""
+    entry = ZOO["rgc_feedback_untrained"]
+    assert entry.network == replace(ZOO["rgc"].network, feedback=entry.network.feedback)
+    assert count(entry.network) - count(ZOO["rgc"].network) == 64 * (96 + 128 + 1) + 96 * (128 + 1)
+    frame = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    seen = {}
+    with torch.inference_mode():
+        whole = ConvRNN(entry.network, 0)([frame] * entry.presentation.steps, [READOUT])[READOUT][0]
+        for edge in entry.network.feedback:
+            cut = ConvRNN(entry.network, 0)
+            feedback = cut.nodes[edge[1]].feedback
+            place = cut.config.wiring().feedback[edge[1]].index(edge[0])
+            feedback.conv.weight.split(feedback.source_channels, dim=1)[place].zero_()
+            without = cut([frame] * entry.presentation.steps, [READOUT])[READOUT][0]
+            seen[edge] = (whole != without).any(1).nonzero()[0].item()
+    assert whole.any(1).nonzero()[0].item() == 5
+    assert seen == {("conv5", "conv3"): 8, ("conv4", "conv3"): 7, ("conv5", "conv4"): 7}
+
+
+def test_the_matched_family_is_the_untrained_one_with_weights():
+    assert len(MATCHED) == 11
+    for name in MATCHED:
+        matched, untrained = ZOO[f"{name}_matched"], ZOO[f"{name}_untrained"]
+        assert matched.weights == f"{name}_matched.safetensors"
+        assert replace(matched, weights=None, summary=untrained.summary) == untrained
+        assert "random" not in matched.summary
+
+
+@pytest.mark.parametrize("name", [name for name, entry in ZOO.items() if entry.weights is not None])
+def test_bundled_weights_fill_their_network(name):
+    model = load_model(name)
+    assert model.details["weights"] == f"{name}.safetensors"
+    assert 0 < float(model.details["top1"]) < 1
 
 
 SMALL_STATE = {

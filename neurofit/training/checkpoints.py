@@ -1,0 +1,97 @@
+"""The state of a run on disk: whole or not at all, and read without executing code."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+
+from neurofit.errors import ConfigurationError, DataFileError
+from neurofit.files.atomic import atomic_write, remove_leftovers, reporting_output_errors
+
+FILE = "checkpoint.pt"
+VERSION = 1
+_MOST_TIME = 0.05
+
+
+@dataclass
+class Checkpoints:
+    """Saves and loads a run's state, as often as costs little.
+
+    Parameters
+    ----------
+    folder : Path or None
+        None saves nothing.
+    identity : mapping
+        What a run is: its network, recipe, data, seed. A folder holds one.
+    """
+
+    folder: Path | None
+    identity: Mapping[str, Any]
+    _due: float = field(default=0.0, init=False)
+
+    def load(self) -> dict[str, Any] | None:
+        """Return the state that was saved last; None where there is none yet.
+
+        Raises
+        ------
+        ConfigurationError
+            If the folder holds another run.
+        DataFileError
+            If the checkpoint is damaged.
+        """
+        if self.folder is None or not (self.folder / FILE).exists():
+            return None
+        path = self.folder / FILE
+        try:
+            content = torch.load(path, weights_only=True, map_location="cpu")
+            version, identity, state = content["version"], content["identity"], content["state"]
+        except (OSError, RuntimeError, UnpicklingError, EOFError, KeyError, TypeError, ValueError) as error:
+            raise DataFileError(
+                "a checkpoint is a file that neurofit train wrote",
+                f"{path}: {error}",
+                "remove it, or name another --out",
+            ) from error
+        if version != VERSION or identity != dict(self.identity):
+            other = [key for key in {**identity, **self.identity} if identity.get(key) != self.identity.get(key)]
+            raise ConfigurationError(
+                "a training folder holds one run",
+                f"{self.folder} was begun with "
+                + (
+                    ", ".join(f"{key} {identity.get(key)!r}, not {self.identity.get(key)!r}" for key in other[:3])
+                    or f"checkpoints of version {version}"
+                ),
+                "name another --out, or the same options",
+            )
+        return state
+
+    def due(self) -> bool:
+        """Return whether saving now takes at most a twentieth of the time."""
+        return self.folder is not None and time.monotonic() >= self._due
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        """Replace the checkpoint.
+
+        Raises
+        ------
+        OutputError
+            If the folder cannot be written; the checkpoint before is kept.
+        """
+        if self.folder is None:
+            return
+        began = time.monotonic()
+        content = io.BytesIO()  # PyTorch's own writer hides why a disk could not be written
+        torch.save({"version": VERSION, "identity": dict(self.identity), "state": dict(state)}, content)
+        with reporting_output_errors(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            remove_leftovers(self.folder / FILE)
+            with atomic_write(self.folder / FILE) as handle:
+                handle.write(content.getbuffer())
+        now = time.monotonic()
+        self._due = now + (now - began) / _MOST_TIME

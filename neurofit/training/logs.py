@@ -1,0 +1,113 @@
+"""What a run says while it goes on: CSV files and TensorBoard events in its folder."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from neurofit.errors import MissingExtraError
+from neurofit.files.atomic import atomic_write, reporting_output_errors
+
+if TYPE_CHECKING:
+    from tensorboardX import SummaryWriter
+
+UPDATES, EPOCHS = "updates.csv", "epochs.csv"
+
+
+class Logs:
+    """Writes rows of updates and of epochs; those after the state that a run goes on from are dropped first.
+
+    Parameters
+    ----------
+    folder : Path or None
+        None writes nothing.
+    updates : int
+        Updates already done.
+    epochs : sequence of mapping
+        Rows of the epochs already done.
+    """
+
+    def __init__(self, folder: Path | None, updates: int, epochs: Sequence[Mapping[str, float]]) -> None:
+        self.folder = folder
+        self._columns: list[str] | None = None
+        self._events: SummaryWriter | None = None
+        if folder is None:
+            return
+        try:
+            from tensorboardX import SummaryWriter
+        except ImportError as error:
+            raise MissingExtraError(
+                "training writes TensorBoard events", "tensorboardX is not installed", "pip install 'neurofit[train]'"
+            ) from error
+        with reporting_output_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            self._drop_updates_after(updates)
+            if epochs:
+                _write_table(folder / EPOCHS, epochs)
+            else:
+                (folder / EPOCHS).unlink(missing_ok=True)
+            self._events = SummaryWriter(str(folder / "tensorboard"), purge_step=updates or None)
+
+    def update(self, number: int, row: Mapping[str, float]) -> None:
+        """Write what is known of an update."""
+        if self.folder is None or self._events is None:
+            return
+        path = self.folder / UPDATES
+        with reporting_output_errors(path), path.open("a", newline="", encoding="utf-8") as handle:
+            writer = csv.DictWriter(handle, ["update", *row])
+            if handle.tell() == 0:
+                writer.writeheader()
+            writer.writerow({"update": number, **row})
+        self._scalars(row, number)
+
+    def epoch(self, updates: int, rows: Sequence[Mapping[str, float]]) -> None:
+        """Write the table of all epochs so far."""
+        if self.folder is None:
+            return
+        with reporting_output_errors(self.folder):
+            _write_table(self.folder / EPOCHS, rows)
+            self._scalars({f"epoch/{key}": value for key, value in rows[-1].items()}, updates)
+            if self._events is not None:
+                self._events.flush()
+
+    def __enter__(self) -> Logs:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._events is not None:
+            self._events.close()
+
+    def _scalars(self, row: Mapping[str, float], step: int) -> None:
+        if self._events is not None:
+            for key, value in row.items():
+                self._events.add_scalar(key, value, step)
+
+    def _drop_updates_after(self, updates: int) -> None:
+        """Keep the rows of updates up to a number; a killed process may have left half a row."""
+        path = (self.folder or Path()) / UPDATES
+        if not path.exists():
+            return
+        header, *lines = path.read_text(encoding="utf-8").splitlines(keepends=True) or [""]
+        kept = [line for line in lines if line.endswith("\n") and _number(line) <= updates]
+        with atomic_write(path) as handle:
+            handle.write("".join([header, *kept] if kept else []).encode())
+
+
+def _number(line: str) -> float:
+    first = line.split(",", 1)[0]
+    return int(first) if first.isdigit() else float("inf")
+
+
+def _write_table(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, list(dict.fromkeys(key for row in rows for key in row)))
+    writer.writeheader()
+    writer.writerows(rows)
+    with atomic_write(path) as handle:
+        handle.write(text.getvalue().encode())

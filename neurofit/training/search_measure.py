@@ -1,0 +1,116 @@
+"""What a candidate of a search is worth: a short training, and its size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+
+from neurofit.errors import ConfigurationError
+from neurofit.models.cost import deciding_cost
+from neurofit.models.description import count_parameters
+from neurofit.models.network import ConvRNN
+from neurofit.models.preprocessing import Preprocessing
+from neurofit.training.datasets import LabelledImages, Task, open_task
+from neurofit.training.engine import Engine
+from neurofit.training.learner import Viewing
+from neurofit.training.recipe import Recipe
+from neurofit.training.search import AfterEpoch, NotTrainableError
+from neurofit.training.search_space import Candidate, SearchSpace
+from neurofit.training.train import Row, train
+
+Predictivity = Callable[[ConvRNN, Candidate], float]
+
+_NOT_FINITE = "the training loss and its gradients stay finite"  # the promise of `neurofit.training.train`
+
+
+@dataclass(frozen=True)
+class ShortTraining:
+    """Measures a candidate: accuracy after the recipe's epochs, parameters, multiply-accumulates per answer.
+
+    The paper's measure is top-1 on ImageNet after 5 epochs at 128 px (axis of its figure, specification 3.1).
+
+    Parameters
+    ----------
+    task : Task
+    recipe : Recipe
+    engine : Engine
+    predictivity : callable, optional
+        From the trained network and its candidate to the predictivity of a benchmark.
+    """
+
+    task: Task
+    recipe: Recipe
+    engine: Engine
+    predictivity: Predictivity | None = None
+
+    def __call__(self, candidate: Candidate, seed: int, after_epoch: AfterEpoch) -> dict[str, float]:
+        """Return what was measured; see `neurofit.training.search.Measure`."""
+        network = ConvRNN(candidate.network, seed)
+        viewing = Viewing(candidate.presentation, Preprocessing(candidate.network.input_px))
+
+        def look(epoch: int, tested: torch.nn.Module, row: Row) -> Mapping[str, float]:
+            after_epoch(epoch, row["top1"])
+            return {}
+
+        try:
+            rows = train(
+                network, self.task, candidate.recipe(self.recipe), None, viewing=viewing, seed=seed,
+                engine=self.engine, after_epoch=[look], progress=False,
+            )  # fmt: skip
+        except ConfigurationError as error:
+            if error.promise == _NOT_FINITE:
+                raise NotTrainableError("the loss or its gradients did not stay finite") from error
+            raise
+        except torch.OutOfMemoryError as error:
+            raise NotTrainableError("it needs more memory than the device has") from error
+        measured = {
+            "top1": rows[-1]["top1"],
+            "training_loss": rows[-1]["training_loss"],
+            "parameters": float(count_parameters(candidate.network)),
+            "macs": float(deciding_cost(candidate.network, candidate.presentation).macs),
+        }
+        if self.predictivity is not None:
+            measured["predictivity"] = self.predictivity(network, candidate)
+        return measured
+
+
+def search_task(data: Path, space: SearchSpace, **options: Any) -> Task:
+    """Return the images that a space names: of its first classes, so many of each, at its size.
+
+    Parameters
+    ----------
+    data : Path
+        Folder or .tar of images; see `neurofit.training.datasets.open_task`.
+    space : SearchSpace
+    **options
+        Of `open_task`; images are in memory.
+
+    Raises
+    ------
+    DataFileError
+        If there are no such images.
+    ConfigurationError
+        If they are of fewer classes.
+    """
+    whole = open_task(data, space.input_px, **options)
+    if len(whole.classes) < space.classes:
+        raise ConfigurationError(
+            f"images have the {space.classes} classes of the search space",
+            f"those of {data} have {len(whole.classes)}",
+            "name other data, or fewer classes in the space",
+        )
+    training, validation = (cast(LabelledImages, source) for source in (whole.training, whole.validation))
+    return Task(
+        first_classes(training, space.classes, space.images_per_class), first_classes(validation, space.classes)
+    )
+
+
+def first_classes(images: LabelledImages, classes: int, per_class: int = 0) -> LabelledImages:
+    """Return the first classes of some images, and so many images of each; 0 is all."""
+    rows = [torch.nonzero(images.labels == label)[:, 0] for label in range(classes)]
+    chosen = torch.cat([row[: per_class or None] for row in rows])
+    return LabelledImages(images.images[chosen], images.labels[chosen], images.classes[:classes])
