@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import neurofit
-from neurofit.cli import ceiling, compare, data, health, layers, models, ost, score, search, tradeoff, train
+from neurofit.cli import ceiling, compare, curves, data, health, layers, models, ost, score, search, tradeoff, train
 from neurofit.errors import NeurofitError
 
 OK, BAD_INPUT, INTERRUPTED = 0, 2, 130
@@ -23,6 +23,7 @@ app.command("score", epilog=score.EXAMPLES)(score.score)
 app.command("ost", epilog=ost.EXAMPLES)(ost.ost)
 app.command("compare", epilog=compare.EXAMPLES)(compare.compare)
 app.command("train", epilog=train.EXAMPLES)(train.train)
+app.command("curves", epilog=curves.EXAMPLES)(curves.curves)
 app.command("ceiling", epilog=ceiling.EXAMPLES)(ceiling.ceiling)
 app.command("layers", epilog=layers.EXAMPLES)(layers.layers)
 app.command("health", epilog=health.EXAMPLES)(health.health)

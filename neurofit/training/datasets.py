@@ -7,7 +7,7 @@ whenever they are shown, and cropped from the original picture. Layouts: `neurof
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -166,6 +166,7 @@ def open_task(
     workers: int = 0,
     memory_bytes: int = MEMORY_BYTES,
     remembered: Path | None = None,
+    choose: Callable[[str, Listing], Listing] | None = None,
 ) -> Task:
     """Return the images of a folder or tar archive to train on and to test on.
 
@@ -196,6 +197,8 @@ def open_task(
         What images in memory may take.
     remembered : Path, optional
         JSON file that keeps which files failed the check, so that a run that goes on need not check again.
+    choose : callable, optional
+        From 'training' or 'validation' and its listing to the part of it that is wanted; others are not decoded.
 
     Raises
     ------
@@ -211,6 +214,8 @@ def open_task(
         )
     found = inventory(path)
     listings = dict(zip(("training", "validation"), find_subsets(found, holdout, holdout_seed), strict=True))
+    if choose is not None:
+        listings = {name: choose(name, listing) for name, listing in listings.items()}
     if images == "memory":
         _check_memory(path, sum(len(listing.places) for listing in listings.values()), size_px, memory_bytes)
         training, validation = (

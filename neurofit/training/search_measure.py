@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
+import numpy as np
 import torch
 
-from neurofit.errors import ConfigurationError
+from neurofit.errors import ConfigurationError, listed
 from neurofit.models.cost import deciding_cost
 from neurofit.models.description import count_parameters
 from neurofit.models.network import ConvRNN
 from neurofit.models.preprocessing import Preprocessing
-from neurofit.training.datasets import LabelledImages, Task, open_task
+from neurofit.training.datasets import Task, open_task
 from neurofit.training.engine import Engine
+from neurofit.training.image_layouts import Listing
 from neurofit.training.learner import Viewing
 from neurofit.training.recipe import Recipe
 from neurofit.training.search import AfterEpoch, NotTrainableError
@@ -96,21 +98,28 @@ def search_task(data: Path, space: SearchSpace, **options: Any) -> Task:
     ConfigurationError
         If they are of fewer classes.
     """
-    whole = open_task(data, space.input_px, **options)
-    if len(whole.classes) < space.classes:
+
+    def first(name: str, listing: Listing) -> Listing:
+        return first_images(listing, space.classes, space.images_per_class if name == "training" else 0)
+
+    return open_task(data, space.input_px, choose=first, **options)
+
+
+def first_images(listing: Listing, classes: int, per_class: int = 0) -> Listing:
+    """Return the part of a listing that has the first classes, and so many images of each; 0 is all.
+
+    Raises
+    ------
+    ConfigurationError
+        If it has fewer classes.
+    """
+    if len(listing.classes) < classes:
         raise ConfigurationError(
-            f"images have the {space.classes} classes of the search space",
-            f"those of {data} have {len(whole.classes)}",
+            f"images have the {classes} classes of the search space",
+            f"there are {len(listing.classes)}: {listed(listing.classes)}",
             "name other data, or fewer classes in the space",
         )
-    training, validation = (cast(LabelledImages, source) for source in (whole.training, whole.validation))
-    return Task(
-        first_classes(training, space.classes, space.images_per_class), first_classes(validation, space.classes)
-    )
-
-
-def first_classes(images: LabelledImages, classes: int, per_class: int = 0) -> LabelledImages:
-    """Return the first classes of some images, and so many images of each; 0 is all."""
-    rows = [torch.nonzero(images.labels == label)[:, 0] for label in range(classes)]
-    chosen = torch.cat([row[: per_class or None] for row in rows])
-    return LabelledImages(images.images[chosen], images.labels[chosen], images.classes[:classes])
+    rows = np.concatenate([np.flatnonzero(listing.labels == label)[: per_class or None] for label in range(classes)])
+    rows.sort()
+    places = tuple(listing.places[row] for row in rows)
+    return replace(listing, places=places, labels=listing.labels[rows], classes=listing.classes[:classes])

@@ -131,3 +131,61 @@ def test_an_annotation_that_is_not_understood_is_told():
 
     with pytest.raises(ConfigurationError, match="understands - found <class 'complex'>"):
         parse_table({"when": 1}, Strange, source="x", what="strange")
+
+
+@dataclass(frozen=True)
+class RoundConfig:
+    radius: float | None = 1.0
+
+
+@dataclass(frozen=True)
+class Square:
+    side: float
+
+
+@dataclass(frozen=True)
+class Drawing:
+    shape: RoundConfig | Square | None = None
+    frame: Square | Literal["none", "plain"] = "none"
+
+
+def draw(**table):
+    return parse_table(table, Drawing, source="my.toml", what="drawing")
+
+
+def test_a_table_says_which_of_several_it_is():
+    assert draw(shape={"kind": "Round", "radius": 2}).shape == RoundConfig(2.0)
+    assert draw(shape={"side": 3, "kind": "Square"}, frame={"side": 1}) == Drawing(Square(3.0), Square(1.0))
+    assert draw().shape is None and draw(frame="plain").frame == "plain"
+
+
+def test_none_that_is_not_the_default_is_written_in_words():
+    assert draw(shape={"kind": "Round", "radius": "none"}).shape == RoundConfig(None)
+    assert draw(shape="none").shape is None
+
+
+@pytest.mark.parametrize(
+    ("table", "clause"),
+    [
+        ({"shape": {"kind": "Sqare", "side": 1}}, "shape.kind is 'Sqare', which is not one of 'Round', 'Square' (the"),
+        ({"shape": {"side": 1}}, "shape.kind is missing: one of 'Round', 'Square'"),
+        ({"shape": {"kind": ["Round"]}}, "shape.kind is ['Round'], which is not one of"),
+        ({"shape": {"kind": "Square", "sied": 1}}, "shape.sied is not a known key (the nearest is side)"),
+        ({"shape": {"kind": "Square"}}, "shape.side is missing"),
+        ({"shape": "Square"}, "shape is 'Square', which is not a table"),
+        ({"frame": {"sied": 1}}, "frame.sied is not a known key (the nearest is side)"),
+        ({"frame": "plane"}, "frame is 'plane', which is not a table or one of 'none', 'plain'"),
+        ({"shape": {"kind": "Square", "side": 10**400}}, "which is not a finite number"),
+        ({"shape": {"kind": "Square", "side": 10**9000}}, "shape.side is a number of thousands of digits"),
+    ],
+)
+def test_what_is_wrong_with_one_of_several_is_told(table, clause):
+    with pytest.raises(ConfigurationError) as caught:
+        draw(**table)
+    assert clause in caught.value.found
+
+
+def test_brackets_within_brackets_are_no_toml(tmp_path):
+    (tmp_path / "deep.toml").write_text("x = " + "[" * 20_000)
+    with pytest.raises(ConfigurationError, match="is a TOML file in UTF-8"):
+        read_toml(tmp_path / "deep.toml", Drawing, what="drawing")
