@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from neurofit.training.search import Finished
     from neurofit.training.search_measure import Predictivity
     from neurofit.training.search_study import StudySpec
+
+_GRACE_S = 10  # in which interrupted workers give their trials back
 
 
 @dataclass(frozen=True)
@@ -54,17 +58,18 @@ def work_on(plan: Plan, worker: str = "") -> None:
     from neurofit.training.datasets import Task
     from neurofit.training.engine import Engine
     from neurofit.training.recipe import load_recipe
-    from neurofit.training.search import work
+    from neurofit.training.search import finished_trials, work
     from neurofit.training.search_measure import ShortTraining, search_task
     from neurofit.training.search_space import load_space
     from neurofit.training.search_study import StudySpec, attach
 
     output = Output(plan.as_json)
-    signal.signal(signal.SIGTERM, _interrupt)
     torch.set_num_threads(plan.threads)
     space, recipe = load_space(plan.space), load_recipe(plan.recipe)
     predictivity, compared = _predictivity(plan)
     task: Task = search_task(plan.data, space, memory_bytes=size_in_bytes(plan.memory))
+    for remark in task.remarks:
+        output.note(f"{worker}{remark}")
     data = {
         "images": f"{len(task.training)} training and {len(task.validation)} validation images of {plan.data.name}",
         "sha256": task.fingerprint,
@@ -73,11 +78,13 @@ def work_on(plan: Plan, worker: str = "") -> None:
     spec = StudySpec(space, recipe, data, plan.objectives, plan.sampler, plan.pruner, plan.seed)
     study = attach(plan.url, plan.study, spec)
     measure = ShortTraining(task, recipe, Engine(plan.device, plan.precision), predictivity)
-    work(
-        study, spec, measure, plan.trials, patience_s=plan.patience_s,
-        report=lambda finished: output.say(f"{worker}{told(finished, spec)}"),
-        note=lambda text: output.note(f"{worker}{text}"),
-    )  # fmt: skip
+    output.note(f"{worker}study {plan.study}: {finished_trials(study)} of {plan.trials} trials are finished")
+    with _terminable():
+        work(
+            study, spec, measure, plan.trials, patience_s=plan.patience_s,
+            report=lambda finished: output.say(f"{worker}{told(finished, spec)}"),
+            note=lambda text: output.note(f"{worker}{text}"),
+        )  # fmt: skip
 
 
 def start_workers(plan: Plan, count: int, output: Output) -> None:
@@ -100,13 +107,16 @@ def start_workers(plan: Plan, count: int, output: Output) -> None:
         process.start()
     output.note(f"workers: processes {', '.join(str(process.pid) for process in processes)}")
     try:
-        for process in processes:
-            process.join()
+        with _terminable():
+            for process in processes:
+                process.join()
     except BaseException:
-        for process in processes:  # a terminal interrupts them all; others who ask us to stop ask only us
-            process.terminate()
+        # a terminal interrupts all of us; who stops us otherwise stops us alone
+        deadline = time.monotonic() + _GRACE_S
         for process in processes:
-            process.join()
+            process.join(max(deadline - time.monotonic(), 0))
+        for process in processes:
+            process.terminate()
         raise
     lost = [f"worker {i} ended with {p.exitcode}" for i, p in enumerate(processes, start=1) if p.exitcode]
     for remark in lost:
@@ -132,8 +142,18 @@ def _worker_process(plan: Plan, worker: str) -> None:
         sys.exit(130)
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """In its block a SIGTERM, by which schedulers end jobs, is an interrupt."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def told(finished: Finished, spec: StudySpec) -> str:

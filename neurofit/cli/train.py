@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from neurofit.cli.looks import (
+    LookBenchmark,
+    LookData,
+    LookEvery,
+    LookHalvings,
+    LookLayer,
+    LookSplits,
+    begin_run,
+    end_run,
+    make_looks,
+)
 from neurofit.cli.output import Output, size_in_bytes
 
 if TYPE_CHECKING:
@@ -54,6 +65,11 @@ Workers = Annotated[int, typer.Option(min=0, help="Processes that decode images;
 Holdout = Annotated[
     float | None, typer.Option(help="Part of each class to test on, where there are no validation images.")
 ]
+HoldoutSeed = Annotated[int, typer.Option(help="Which images these are; the same for every training seed.")]
+Check = Annotated[
+    Literal["decode", "header"],
+    typer.Option(help="Decode every file before the run, or read its beginning only: a bad one may then end the run."),
+]
 View = Annotated[
     Literal["whole", "centre"],
     typer.Option(help="What is shown of a validation image: all of it, squashed, or its centre (224/256)."),
@@ -81,10 +97,18 @@ def train(
     images: Images = "memory",
     workers: Workers = 0,
     holdout: Holdout = None,
+    holdout_seed: HoldoutSeed = 0,
+    check: Check = "decode",
     view: View = "whole",
     allow_skipped: AllowSkipped = 0.01,
     memory: Memory = "8GiB",
     threads: Threads = None,
+    look_benchmark: LookBenchmark = None,
+    look_every: LookEvery = None,
+    look_layer: LookLayer = None,
+    look_splits: LookSplits = None,
+    look_halvings: LookHalvings = None,
+    look_data: LookData = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the history as one JSON document.")] = False,
 ) -> None:
     """Train a network to recognise images, back-propagating through its steps.
@@ -112,9 +136,10 @@ def train(
         network.preprocessing.size_px,
         images=images,
         holdout=holdout,
-        holdout_seed=seed,
+        holdout_seed=holdout_seed,
         view=view,
         allow_skipped=allow_skipped,
+        verify=check,
         workers=workers,
         memory_bytes=size_in_bytes(memory),
         remembered=out / "unusable-images.json",
@@ -126,20 +151,77 @@ def train(
     if first:
         output.say(_in_words(network, task, plan))
     viewing = Viewing(network.presentation, network.preprocessing)
-    rows = run(network.network, task, plan, out, viewing=viewing, seed=seed, engine=engine, report=output.note)
-    if not first:
-        return
+    looks = make_looks(
+        network,
+        plan,
+        benchmarks=look_benchmark,
+        every=look_every,
+        layers=look_layer,
+        splits=look_splits,
+        halvings=look_halvings,
+        data=look_data,
+        threads=threads,
+        say=output.note,
+    )
     command = f"neurofit train --model {model} --data {data.name} --recipe {recipe} --seed {seed}"
     given = {"epochs": epochs, "steps": steps, "on": on}
+    command += "".join(f" --{name} {value}" for name, value in given.items() if value is not None)
+    record = {}
+    if first:
+        record = begin_run(
+            network,
+            task,
+            plan,
+            viewing,
+            engine,
+            out,
+            seed=seed,
+            data=data.name,
+            looks=looks,
+            threads=threads,
+            command=command,
+            note=output.note,
+        )
+    rows = run(
+        network.network,
+        task,
+        plan,
+        out,
+        viewing=viewing,
+        seed=seed,
+        engine=engine,
+        after_epoch=looks,
+        report=output.note,
+    )
+    if first:
+        _finish(network, task, plan, rows, out, command, seed, record, output)
+
+
+def _finish(
+    network: TrainableModel,
+    task: Task,
+    recipe: Recipe,
+    rows: list[dict[str, float]],
+    out: Path,
+    command: str,
+    seed: int,
+    record: dict[str, Any],
+    output: Output,
+) -> None:
+    """Write weights and record, and say what came out."""
+    from neurofit.models.weights import state_hash, weights_hash
+
     details = {
         "top1": f"{rows[-1]['top1']:.4f}",
         "top5": f"{rows[-1]['top5']:.4f}",
         "trained_on": f"{len(task.training)} images, {len(task.classes)} classes, {network.preprocessing.size_px} px",
-        "recipe": plan.name,
+        "recipe": recipe.name,
         "seed": str(seed),
-        "command": command + "".join(f" --{name} {value}" for name, value in given.items() if value is not None),
+        "command": command,
     }
     files = {name: str(path) for name, path in network.save(out, details).items()}
+    digest = weights_hash if network.entry is not None else state_hash
+    end_run(record, rows, out, files=files, weights_sha256=digest(network.network))
     output.say(
         f"validation top-1 {rows[-1]['top1']:.3f}, top-5 {rows[-1]['top5']:.3f}; "
         + "; ".join(f"{name}: {path}" for name, path in files.items())

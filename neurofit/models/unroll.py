@@ -163,28 +163,39 @@ class _Running:
         state = (self.state or None) if self.stateful else None
         if state is not None and not moment.state_connected:
             state = detached(state)
+        given = (self.node, self.kernels, inputs, connected)
         if self._drive is None and self._recomputes and not self._repeatable:
-            self._drive = self._driven(inputs, connected)
+            self._drive = _driven(*given)
         elif self._drive is None and self.stateful and moment.standing:
-            self._drive = self._called(self._driven, inputs, connected)
+            self._drive = self._called(_driven, *given)
         with torch.set_grad_enabled(torch.is_grad_enabled() and (moment.recorded or not self.stateful)):
             if self._drive is None:
-                self._output, self.state = self._called(self._driven_step, inputs, connected, state)
+                self._output, self.state = self._called(_driven_step, *given, state)
             else:
                 self._output, self.state = self._called(self.node.step, self._drive, state)
         return self._output
 
-    def _driven(self, inputs: tuple[Tensor, ...], connected: tuple[bool, ...]) -> Drive:
-        feedback = inputs[1:]
-        if not all(connected):
-            feedback = tuple(m if whole else m.detach() for m, whole in zip(feedback, connected, strict=True))
-        return self.node.drive(inputs[0], feedback, self.kernels)
-
-    def _driven_step(self, inputs: tuple[Tensor, ...], connected: tuple[bool, ...], state: State | None) -> Any:
-        return self.node.step(self._driven(inputs, connected), state)
-
     def _called(self, function: Callable[..., Any], *arguments: Any) -> Any:
         return recomputed(function, *arguments) if self._recomputes else function(*arguments)
+
+
+# Functions, not methods: what is computed again is held by the graph of its result, and would hold, with itself, the
+# last result too, in a circle that nothing ends.
+def _driven(node: SteppedNode, kernels: Kernels, inputs: tuple[Tensor, ...], connected: tuple[bool, ...]) -> Drive:
+    feedback = inputs[1:]
+    if not all(connected):
+        feedback = tuple(m if whole else m.detach() for m, whole in zip(feedback, connected, strict=True))
+    return node.drive(inputs[0], feedback, kernels)
+
+
+def _driven_step(
+    node: SteppedNode,
+    kernels: Kernels,
+    inputs: tuple[Tensor, ...],
+    connected: tuple[bool, ...],
+    state: State | None,
+) -> tuple[Tensor, State]:
+    return node.step(_driven(node, kernels, inputs, connected), state)
 
 
 def _same(inputs: tuple[Tensor, ...], others: tuple[Tensor, ...]) -> bool:

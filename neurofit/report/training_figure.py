@@ -221,7 +221,7 @@ def _caption(runs: Sequence[TrainingRun], series: Sequence[LookSeries]) -> str:
         window = f"{each.window_ms[0]}-{each.window_ms[1]} ms" if each.window_ms else "its window"
         said.append(
             f"{each.label}: {each.region} of {each.dataset} ({kind}), {each.n_stimuli} stimuli, formula "
-            f"'{each.formula}', mean over {window}, {each.n_splits} splits, {each.n_halvings} halvings."
+            f"'{each.formula}', mean over {window}, splits: {each.n_splits}, halvings: {each.n_halvings}."
         )
     if series:
         said.append("Epochs are joined in their order; a hollow mark is the network before training.")
@@ -239,7 +239,8 @@ def _plain_ticks(axes: Axes) -> None:
     """Write ticks of a logarithmic axis as plain numbers."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    low, high = axes.get_xlim()
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low > 8 else (1, 1.5, 2, 3, 4, 5, 6, 8)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
     axes.xaxis.set_minor_formatter(NullFormatter())
 

@@ -88,7 +88,7 @@ class ZooTable:
             f"Recipe '{self.recipe.get('name')}', {epochs} epochs; {self.data.get('training'):,} training and "
             f"{self.data.get('validation'):,} validation images of {self.data.get('classes')} classes "
             f"({self.data.get('name')}); trained on {self.engine.get('device')} in {self.engine.get('precision')}"
-            + (f", {threads} threads" if threads else "")
+            + (f" (CPU threads: {threads})" if threads else "")
             + ". Training time is wall time of the updates alone, on whatever else the machine did."
         )
 

@@ -6,6 +6,7 @@ no random numbers, and answer in the order of the questions.
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import json
 import signal
@@ -253,9 +254,12 @@ def _results(
         generator=torch.Generator(),  # else each pass would draw from the global one
     )
     with warnings.catch_warnings():
-        # Python 3.12 warns of forks beside threads, whose locks a child may wait for; workers use Pillow and NumPy alone
+        # Python 3.12 warns of forks beside threads, whose locks a child may wait for; workers take none of them
         warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
         answers = iter(loader)
+    # private, but an error or the end of the program would otherwise leave them to be killed, and torch to report that
+    end_workers = getattr(answers, "_shutdown_workers", None) or _nothing_to_end
+    atexit.register(end_workers)
     try:
         yield from answers
     except RuntimeError as error:
@@ -266,6 +270,13 @@ def _results(
             f"{error}",
             "take fewer --workers (each needs memory), and give the same command to go on",
         ) from error
+    finally:
+        atexit.unregister(end_workers)
+        end_workers()
+
+
+def _nothing_to_end() -> None:
+    """Stand for the end of workers where the calling process decodes."""
 
 
 def _as_it_is(answer: _Result) -> _Result:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from neurofit.errors import ConfigurationError
 from neurofit.models.bptt import WHOLE, Backward
 from neurofit.models.preprocessing import Preprocessing
 from neurofit.models.presentation import Presentation
@@ -90,6 +91,26 @@ class Learner:
     def tested(self) -> nn.Module:
         """The network that is tested and kept: the averaged one where the recipe averages."""
         return self.network if self.average is None else self.average.module
+
+    def check_size(self, size_px: int) -> None:
+        """Show one frame of another size than the network was made for.
+
+        Raises
+        ------
+        ConfigurationError
+            If the network cannot take it.
+        """
+        blank = torch.zeros(2, 3, size_px, size_px, device=self.fabric.device)
+        self.network.eval()
+        try:
+            with torch.inference_mode(), self.fabric.autocast():
+                cast(Trainable, self.network).decide(self.viewing.frames(blank))
+        except RuntimeError as error:
+            raise ConfigurationError(
+                "the frames of a recipe's phases are of sizes that the network takes",
+                f"size_px {size_px} in recipe '{self.recipe.name}': {error}",
+                f"choose another size; the network's own is {self.viewing.preprocessing.size_px}",
+            ) from error
 
     def gradients(self, images: Tensor, labels: Tensor, learning_rate: float) -> tuple[Tensor, Tensor]:
         """Pass a batch forwards and back; return the loss of the batch over all processes, and the gradients' norm."""

@@ -184,7 +184,7 @@ def importances(study: optuna.Study, spec: StudySpec) -> dict[str, float]:
         return {}
     sign = -1 if OBJECTIVES[spec.objectives[0]].direction == "maximize" else 1
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        warnings.filterwarnings("ignore", "PedAnova", UserWarning)  # that low targets are good, which is why they are
         return optuna.importance.get_param_importances(study, target=lambda trial: sign * trial.values[0])
 
 

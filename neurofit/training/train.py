@@ -106,6 +106,9 @@ class _Run:
         self.fabric = self.learner.fabric
         self.task, self.recipe, self.viewing, self.seed = task, recipe, viewing, seed
         self.folder = folder if self.fabric.is_global_zero else None
+        own_px = viewing.preprocessing.size_px
+        for size_px in sorted({phase.size_px or own_px for phase in recipe.phases} - {own_px}):
+            self.learner.check_size(size_px)
         self.updates_per_epoch = self._check_batch(len(task.training), recipe.batch)
         self.checkpoints = Checkpoints(folder, self._identity(network))
         self.rows: list[Row] = []

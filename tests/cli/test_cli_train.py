@@ -11,7 +11,7 @@ name = "own"
 batch = 8
 [[phases]]
 epochs = 1
-size_px = 32
+size_px = 40
 """
 
 
@@ -60,7 +60,7 @@ def test_words_and_counts(neurofit, images, recipe, tmp_path):
     code, said, words = neurofit(*map(str, arguments))
     assert code == 0, words
     assert "24 training and 12 validation images of 3 classes; recipe 'own', 1 epochs" in said
-    assert "1 files among the training images are not called as images are" in words
+    assert "not called as images are: 1" in words
 
 
 @pytest.mark.parametrize(
@@ -71,11 +71,14 @@ def test_words_and_counts(neurofit, images, recipe, tmp_path):
         (("--recipe", "mached"), "use 'matched'"),
         (("--data", "nowhere"), "nowhere"),
         (("--steps", "3", "--on", "5"), "an image is on for a while"),
-        (("--device", "cuda"), "a device of this machine"),
+        (("--recipe", "small.toml"), "size_px 16 in recipe 'small'"),
+        (("--device", "cuda"), "the device is present"),
         (("--image-memory", "1kB"), "memory"),
     ],
 )
-def test_bad_input_is_told_in_a_sentence(neurofit, images, recipe, tmp_path, arguments, words):
+def test_bad_input_is_told_in_a_sentence(neurofit, images, recipe, tmp_path, monkeypatch, arguments, words):
+    (tmp_path / "small.toml").write_text(OWN.replace("40", "16").replace("own", "small"))
+    monkeypatch.chdir(tmp_path)
     given = {"--model": "ff_untrained", "--data": images, "--recipe": recipe, "--out": tmp_path / "run"}
     given |= dict(zip(arguments[::2], arguments[1::2], strict=True))
     code, _, said = neurofit("train", *(str(part) for pair in given.items() for part in pair))

@@ -1,6 +1,7 @@
 """Back-propagation through time: checkpoints change no gradient, truncation cuts exactly what it says."""
 
 import dataclasses
+import gc
 from itertools import pairwise
 
 import pytest
@@ -242,6 +243,19 @@ def test_batch_norm_gathers_statistics_once():
     assert equal(gradients(again, Backward(checkpoint=True)), expected)
     for (name, one), other in zip(plain.named_buffers(), again.buffers(), strict=True):
         assert torch.equal(one, other), name
+
+
+def test_nothing_is_left_of_a_step():
+    network, left = made(NETWORKS["rgc"]), []
+    gc.collect()
+    gc.disable()  # what is freed is so at once
+    try:
+        for _ in range(3):
+            gradients(network, Backward(checkpoint=True))
+            left.append(sum(type(each) is torch.Tensor for each in gc.get_objects()))
+    finally:
+        gc.enable()
+    assert left[2] == left[1]
 
 
 def test_a_negative_number_of_steps_is_told():

@@ -239,7 +239,7 @@ def test_workers_end_with_the_run(folder, tmp_path, ending):
         # a terminal sends Ctrl-C to all processes of the group
         (os.killpg if ending == signal.SIGINT else os.kill)(run.pid, ending)
         run.stdout.close()
-        code = run.wait(60)
+        code = run.wait(120)
     wait_until(lambda: not any(Path(f"/proc/{worker}/cmdline").exists() for worker in workers))
     assert code == {signal.SIGINT: -signal.SIGINT, signal.SIGTERM: 5, signal.SIGKILL: -signal.SIGKILL}[ending]
     if ending == signal.SIGKILL:

@@ -1,5 +1,6 @@
 """Studies of a made-up measure: who draws what, what is counted, and what happens to workers that die."""
 
+import math
 import multiprocessing
 import os
 import signal
@@ -57,6 +58,16 @@ def url_of(folder, kind="db"):
     return storage_url(folder / f"study.{kind}", make=True)
 
 
+@pytest.fixture
+def in_memory(monkeypatch):
+    """Studies that are not kept on a disk, whose commits take longer than all else here."""
+    storages = {}
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    monkeypatch.setattr(
+        search_study, "open_storage", lambda url: storages.setdefault(url, optuna.storages.InMemoryStorage())
+    )
+
+
 def rows_after(folder, spec, trials, how=measure, name="a", **options):
     study = attach(url_of(folder), name, spec)
     work(study, spec, how, trials, **options)
@@ -67,20 +78,20 @@ def finished(rows):
     return [row for row in rows if row.outcome in ("complete", "pruned", "failed")]
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "random", "qmc", "nsga2", "gp"])
-def test_a_study_of_one_worker_is_the_same_again_also_when_it_was_stopped(tmp_path, sampler):
-    spec = spec_of(sampler=sampler)
-    whole = rows_after(tmp_path, spec, 16)
-    for trials in (5, 13, 16):
+@pytest.mark.parametrize("sampler", ["tpe", "random", "qmc", "nsga2", pytest.param("gp", marks=pytest.mark.slow)])
+def test_a_study_of_one_worker_is_the_same_again_also_when_it_was_stopped(tmp_path, sampler, in_memory):
+    spec, most = spec_of(sampler=sampler), 13
+    whole = rows_after(tmp_path, spec, most)
+    for trials in (5, 11, most):
         parts = rows_after(tmp_path, spec, trials, name="again")
-    other = rows_after(tmp_path, replace(spec, seed=1), 16, name="other")
+    other = rows_after(tmp_path, replace(spec, seed=1), 5, name="other")
     drawn = [[(row.params, row.values, row.measured.get("seed")) for row in rows] for rows in (whole, parts, other)]
     assert drawn[0] == drawn[1]
-    assert drawn[0] != drawn[2]
-    assert len({str(row.params) for row in whole}) > 12  # no worker repeats its own draws after it was stopped
+    assert drawn[0][:5] != drawn[2]
+    assert len({str(row.params) for row in whole}) > most - 3  # no worker repeats its own draws after it was stopped
 
 
-def test_tpe_finds_better_than_random(tmp_path):
+def test_tpe_finds_better_than_random(tmp_path, in_memory):
     last = {}
     for sampler in ("tpe", "random"):
         rows = rows_after(tmp_path, spec_of(sampler=sampler), 60, name=sampler)
@@ -88,7 +99,7 @@ def test_tpe_finds_better_than_random(tmp_path):
     assert sum(last["tpe"]) / 20 > sum(last["random"]) / 20 + 0.1
 
 
-def test_what_is_no_network_is_counted_with_its_reason(tmp_path):
+def test_what_is_no_network_is_counted_with_its_reason(tmp_path, in_memory):
     rows = rows_after(tmp_path, spec_of(sampler="random"), 40)
     failed = [row for row in rows if row.outcome == "failed"]
     assert failed and len(finished(rows)) == 40
@@ -101,7 +112,7 @@ def test_what_is_no_network_is_counted_with_its_reason(tmp_path):
 
 
 @pytest.mark.parametrize("objectives", [("top1",), ("top1", "parameters")])
-def test_what_cannot_be_trained_is_counted_with_its_reason(tmp_path, objectives):
+def test_what_cannot_be_trained_is_counted_with_its_reason(tmp_path, objectives, in_memory):
     def diverges(candidate, seed, after_epoch):
         if candidate.network.nodes[0].channels > 5:
             raise NotTrainableError("the loss or its gradients did not stay finite")
@@ -116,7 +127,7 @@ def test_what_cannot_be_trained_is_counted_with_its_reason(tmp_path, objectives)
     assert {one.number: one.reason for one in told} == {row.number: row.reason for row in rows}
 
 
-def test_trials_below_the_median_are_pruned(tmp_path):
+def test_trials_below_the_median_are_pruned(tmp_path, in_memory):
     rows = rows_after(tmp_path, spec_of(sampler="random", pruner="median"), 40)
     kinds = count_outcomes(rows)
     assert kinds["pruned"] > 5 and kinds["complete"] >= 5
@@ -125,14 +136,14 @@ def test_trials_below_the_median_are_pruned(tmp_path):
         spec_of(pruner="median", objectives=("top1", "parameters"))
 
 
-def test_several_objectives_have_a_front(tmp_path):
+def test_several_objectives_have_a_front(tmp_path, in_memory):
     spec = spec_of(objectives=("top1", "parameters"), sampler="nsga2")
     rows = rows_after(tmp_path, spec, 30)
     front = pareto_front(rows, spec)
     assert 1 < len(front) < 30
     for row in front:
         assert not any(o.values[0] > row.values[0] and o.values[1] < row.values[1] for o in rows if o.values)
-        assert row.values[1] == pytest.approx(3 + __import__("math").log10(row.measured["parameters"] / 1000))
+        assert row.values[1] == pytest.approx(math.log10(row.measured["parameters"]))
 
 
 def test_a_study_is_one_study(tmp_path):
@@ -182,9 +193,9 @@ def test_an_interrupted_trial_is_tried_again_with_the_same_parameters(tmp_path):
         return measure(candidate, seed, after_epoch)
 
     with pytest.raises(KeyboardInterrupt):
-        rows_after(tmp_path, spec_of(), 6, interrupted)
-    rows = rows_after(tmp_path, spec_of(), 6, interrupted)
-    assert len(finished(rows)) == 6
+        rows_after(tmp_path, spec_of(), 5, interrupted)
+    rows = rows_after(tmp_path, spec_of(), 5, interrupted)
+    assert len(finished(rows)) == 5
     assert calls[3] == calls[2]
     given_up = [row for row in rows if row.outcome == "given up"]
     again = [row for row in rows if row.retry_of is not None]
@@ -192,7 +203,7 @@ def test_an_interrupted_trial_is_tried_again_with_the_same_parameters(tmp_path):
     assert again[0].params == given_up[0].params
 
 
-def test_an_error_that_is_not_the_candidates_ends_the_worker_and_loses_nothing(tmp_path):
+def test_an_error_that_is_not_the_candidates_ends_the_worker_and_loses_nothing(tmp_path, in_memory):
     def breaks(candidate, seed, after_epoch):
         raise DataFileError("a file can be read", "it is gone", "bring it back")
 
@@ -230,21 +241,21 @@ def hangs_at(folder):
 
 @pytest.mark.parametrize("kind", ["db", "journal"])
 def test_workers_share_the_trials_of_one_study(tmp_path, kind):
-    workers = [start(tmp_path, kind, 25, slow, 30.0) for _ in range(3)]
+    workers = [start(tmp_path, kind, 9, slow, 30.0) for _ in range(3)]
     for worker in workers:
-        worker.join(60)
+        worker.join(120)
     assert [worker.exitcode for worker in workers] == [0, 0, 0]
     study, _ = open_study(tmp_path)
     rows = trial_rows(study)
-    assert len(finished(rows)) == 25
+    assert len(finished(rows)) == 9
     assert {row.outcome for row in rows} <= {"complete", "failed", "surplus"}
     used = [str(row.params) for row in finished(rows)]
-    assert len(set(used)) == 25  # no trial was taken by two
+    assert len(set(used)) == 9  # no trial was taken by two
 
 
 @pytest.mark.parametrize("kind", ["db", "journal"])
 def test_the_trial_of_a_killed_worker_is_tried_again(tmp_path, kind):
-    worker = start(tmp_path, kind, 6, hangs_at(tmp_path), 30.0)
+    worker = start(tmp_path, kind, 4, hangs_at(tmp_path), 30.0)
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("hangs-*")) and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -254,9 +265,9 @@ def test_the_trial_of_a_killed_worker_is_tried_again(tmp_path, kind):
     study = attach(url_of(tmp_path, kind), "a", spec)
     left = trial_rows(study)
     assert [row.outcome for row in left][-1] == "running"
-    work(study, spec, measure, 6, patience_s=1.0, note=notes.append)
+    work(study, spec, measure, 4, patience_s=1.0, note=notes.append)
     rows = trial_rows(study)
-    assert len(finished(rows)) == 6
+    assert len(finished(rows)) == 4
     dead = left[-1].number
     assert rows[dead].outcome == "given up"
     (again,) = [row for row in rows if row.retry_of == dead]
@@ -265,7 +276,7 @@ def test_the_trial_of_a_killed_worker_is_tried_again(tmp_path, kind):
     assert any(f"trial {dead} gave no sign of life" in note for note in notes)
 
 
-def test_a_trial_that_kills_all_its_workers_fails_in_the_end(tmp_path):
+def test_a_trial_that_kills_all_its_workers_fails_in_the_end(tmp_path, in_memory):
     from neurofit.training.search_trials import MOST_DEATHS, Claims, give_up
 
     spec = spec_of(sampler="random")
@@ -279,7 +290,7 @@ def test_a_trial_that_kills_all_its_workers_fails_in_the_end(tmp_path):
     assert Claims(study, 1, 60.0, print).take() is None
 
 
-def test_a_worker_that_was_thought_dead_does_not_count(tmp_path):
+def test_a_worker_that_was_thought_dead_does_not_count(tmp_path, in_memory):
     spec, rivals = spec_of(sampler="random"), []
 
     def loses(candidate, seed, after_epoch):
@@ -297,7 +308,7 @@ def test_a_worker_that_was_thought_dead_does_not_count(tmp_path):
     assert len(finished(rows)) == 3
 
 
-def test_best_median_and_random_architectures_are_picked(tmp_path):
+def test_best_median_and_random_architectures_are_picked(tmp_path, in_memory):
     spec = spec_of(sampler="random")
     rows = rows_after(tmp_path, spec, 21)
     complete = sorted((row for row in rows if row.values), key=lambda row: -row.values[0])
@@ -318,7 +329,7 @@ def test_best_median_and_random_architectures_are_picked(tmp_path):
     assert entry.region_layers["V4"] == "conv1" and entry.region_layers["IT"] == "conv3"
 
 
-def test_what_matters_is_found(tmp_path):
+def test_what_matters_is_found(tmp_path, in_memory):
     spec = spec_of(sampler="random")
     study = attach(url_of(tmp_path), "a", spec)
     work(study, spec, measure, 8)

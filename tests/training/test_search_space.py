@@ -103,8 +103,8 @@ def test_every_switch_reaches_the_network():
                 "activation": {"choices": ["identity", "elu"]}}  # fmt: skip
     stages = [{"channels": 4}, {"channels": {"low": 4, "high": 8}, "kernel": {"choices": [1, 3]}, "cell": switch},
               {"channels": 8, "pool": False, "cell": True}]  # fmt: skip
-    searched = space(cell=cell, feedback=feedback, stages=stages, steps={"low": 4, "high": 6},
-                     learning_rate={"low": 0.001, "high": 0.1, "log": True}, weight_decay={"choices": [0.0, 0.1]})  # fmt: skip
+    rates = {"learning_rate": {"low": 0.001, "high": 0.1, "log": True}, "weight_decay": {"choices": [0.0, 0.1]}}
+    searched = space(cell=cell, feedback=feedback, stages=stages, steps={"low": 4, "high": 6}, **rates)
     one, other = (sample(Chooses(which), searched) for which in ("first", "last"))
     first, last = one.network.nodes[2].cell, other.network.nodes[2].cell
     for name in (f.name for f in fields(ReciprocalGatedConfig) if f.name != "kernel"):

@@ -3,6 +3,7 @@
 import csv
 import os
 import signal
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from neurofit.errors import ConfigurationError, DataFileError, OutputError
+from neurofit.errors import ConfigurationError, DataFileError, MissingExtraError, OutputError
 from neurofit.models.network import ConvRNN, NetworkConfig, NodeConfig
 from neurofit.models.preprocessing import Preprocessing
 from neurofit.models.presentation import Presentation
@@ -268,3 +269,10 @@ def test_dropout_draws_the_same_when_it_goes_on(tmp_path, task, monkeypatch):
         run(Task(stopping(task.training, 6), task.validation), tmp_path, recipe, network=Own())
     torch.rand(3)
     assert weights_hash(run(task, tmp_path, recipe, network=Own())[0]) == weights_hash(whole)
+
+
+@pytest.mark.parametrize("missing", ["lightning_fabric", "tensorboardX"])
+def test_a_missing_extra_is_told(tmp_path, task, missing, monkeypatch):
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'neurofit\[train\]'"):
+        run(task, tmp_path)
