@@ -68,6 +68,10 @@ class OutputError(NeurofitError):
     """Results cannot be written where they were asked to go."""
 
 
+class LostProcessError(NeurofitError):
+    """A process of a run of several is gone."""
+
+
 class MissingExtraError(NeurofitError):
     """An optional dependency is needed and not installed."""
 

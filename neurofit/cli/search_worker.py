@@ -211,6 +211,3 @@ def _scorer(benchmark: Any, target: Any) -> Callable[[Any, Any], float]:
         return float(headline(run(benchmark, subject, layer=layer, target=target), benchmark.aggregation).value)
 
     return score
-
-
-__all__ = ["Plan", "start_workers", "told", "work_on"]

@@ -68,7 +68,8 @@ def plot_search_history(studies: Sequence[SearchHistory]) -> Figure:
     for index, (axes, name) in enumerate(zip(panels, names, strict=True)):
         objective = OBJECTIVES[name]
         for place, (study, colour, marker) in enumerate(zip(studies, _cycled(PALETTE), _cycled(MARKERS), strict=False)):
-            _draw_study(axes, study, index, objective.direction == "maximize", colour, marker)
+            width = max(3.0 - place, 1.2)  # lines that coincide are both seen
+            _draw_study(axes, study, index, objective.direction == "maximize", colour, marker, width)
             _draw_others(axes, study, colour, place)
         axes.set_ylabel(objective.label)
         plain_axes(axes)
@@ -109,7 +110,7 @@ def plot_importances(importances: Mapping[str, float], study: SearchHistory) -> 
     return add_caption(figure, caption)
 
 
-def _draw_study(axes: Axes, study: SearchHistory, index: int, up: bool, colour: str, marker: str) -> None:
+def _draw_study(axes: Axes, study: SearchHistory, index: int, up: bool, colour: str, marker: str, width: float) -> None:
     counted = study.counted()
     places = np.array([i for i, row in enumerate(counted, start=1) if row.values])
     if not len(places):
@@ -120,7 +121,7 @@ def _draw_study(axes: Axes, study: SearchHistory, index: int, up: bool, colour: 
         places, values, linestyle="none", marker=marker, markersize=3.8, color=colour, alpha=0.45,
         label=f"{study.name}: each trial",
     )  # fmt: skip
-    axes.step(places, best, where="post", color=colour, linewidth=1.8, label="best so far")
+    axes.step(places, best, where="post", color=colour, linewidth=width, label="best so far")
     axes.plot(
         places, running_mean(values), color=colour, linewidth=1.4, linestyle="--", label=f"mean of the last {WINDOW}"
     )
@@ -130,6 +131,8 @@ def _draw_others(axes: Axes, study: SearchHistory, colour: str, place: int) -> N
     """Mark trials without a value below the axis: a cross for failed, a bar for pruned."""
     for kind, marker in (("failed", "x"), ("pruned", "|")):
         places = [i for i, row in enumerate(study.counted(), start=1) if row.outcome == kind]
+        if not places:
+            continue
         axes.plot(
             places, [0.012 + 0.025 * place] * len(places), linestyle="none", marker=marker, markersize=4.5,
             color=colour, transform=axes.get_xaxis_transform(), clip_on=False,
@@ -162,6 +165,3 @@ def _caption(studies: Sequence[SearchHistory]) -> str:
 
 def _cycled(values: Sequence[str]) -> list[str]:
     return [*values] * 8
-
-
-__all__ = ["WINDOW", "SearchHistory", "plot_importances", "plot_search_history", "running_mean"]

@@ -6,11 +6,14 @@ the loop stays our own (docs/adr/0020).
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from neurofit.errors import ConfigurationError, MissingExtraError
+from neurofit.errors import ConfigurationError, LostProcessError, MissingExtraError
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -75,6 +78,7 @@ class Engine:
             raise MissingExtraError(
                 "training runs on Lightning Fabric", f"{error.name} is not installed", "pip install 'neurofit[train]'"
             ) from error
+        logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # every process would say who it is
         processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
         world = int(os.environ.get("WORLD_SIZE", "1"))
         try:
@@ -92,6 +96,28 @@ class Engine:
             ) from error
         fabric.launch()
         return fabric
+
+
+@contextmanager
+def losing_no_process() -> Iterator[None]:
+    """Tell in a sentence where a process that the others wait for is gone.
+
+    Raises
+    ------
+    LostProcessError
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        text = " ".join(str(error).split())
+        # PyTorch has a class for errors of NCCL alone
+        if os.environ.get("WORLD_SIZE", "1") == "1" or not any(word in text for word in ("gloo", "NCCL", "ncclR")):
+            raise
+        raise LostProcessError(
+            "all processes of a run go on together",
+            f"process {os.environ.get('RANK', '0')} lost another one: {text[:200]}",
+            "see what that one said; the same command goes on from the last state that was saved",
+        ) from error
 
 
 def is_first_process() -> bool:

@@ -22,7 +22,6 @@ from neurofit.training.search_study import OBJECTIVES, StudySpec, make_sampler, 
 from neurofit.training.search_trials import (
     FAILURE,
     MEASURED,
-    RETRY_OF,
     SECONDS,
     Beating,
     Claims,
@@ -223,6 +222,3 @@ def _release(study: optuna.Study, trial: optuna.Trial) -> None:
 def finished_trials(study: optuna.Study) -> int:
     """Return how many trials of a study are complete, pruned or failed."""
     return sum(map(is_finished, study.get_trials(deepcopy=False)))
-
-
-__all__ = ["RETRY_OF", "Finished", "Measure", "NotTrainableError", "finished_trials", "measure_trial", "work"]

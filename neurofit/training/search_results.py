@@ -12,7 +12,6 @@ import numpy as np
 import optuna
 
 from neurofit.errors import ConfigurationError
-from neurofit.models.description import count_parameters
 from neurofit.models.entry import ZooEntry
 from neurofit.models.entry import layers_by_region as regions
 from neurofit.models.network import NetworkConfig
@@ -186,8 +185,3 @@ def importances(study: optuna.Study, spec: StudySpec) -> dict[str, float]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "PedAnova", UserWarning)  # that low targets are good, which is why they are
         return optuna.importance.get_param_importances(study, target=lambda trial: sign * trial.values[0])
-
-
-def parameters_of(row: TrialRow, spec: StudySpec) -> int:
-    """Return how many parameters a trial's network has."""
-    return count_parameters(candidate_of(row, spec).network)

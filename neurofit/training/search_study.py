@@ -6,7 +6,6 @@ of processes attach to it; what a study is (space, recipe, data, objectives, sam
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 import warnings
@@ -340,8 +339,3 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
     for key, item in items:
         found |= _flat(item, f"{prefix}.{key}" if prefix else str(key))
     return found
-
-
-def fingerprint(parts: list[bytes]) -> str:
-    """Return 16 hex digits of what identifies data."""
-    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]

@@ -25,7 +25,7 @@ from tqdm import tqdm
 from neurofit.errors import ConfigurationError
 from neurofit.training.checkpoints import FILE, Checkpoints
 from neurofit.training.datasets import Task
-from neurofit.training.engine import Engine
+from neurofit.training.engine import Engine, losing_no_process
 from neurofit.training.learner import Learner, Viewing, rows_of
 from neurofit.training.logs import Logs
 from neurofit.training.recipe import Recipe
@@ -85,8 +85,11 @@ def train(
         folder then keeps the last state whose loss was.
     OutputError
         If the folder cannot be written.
+    LostProcessError
+        If another process of the run ended.
     """
-    return _Run(network, task, recipe, folder, viewing, seed, engine or Engine()).go(after_epoch, report, progress)
+    with losing_no_process():
+        return _Run(network, task, recipe, folder, viewing, seed, engine or Engine()).go(after_epoch, report, progress)
 
 
 class _Run:
