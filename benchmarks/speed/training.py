@@ -16,6 +16,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ class Timed(LabelledImages):
 def seconds_of(images: Timed) -> list[float]:
     """Return the CPU-seconds of each update but the first."""
     asked = images.asked_last[0]  # type: ignore[attr-defined]
-    return [end - start for start, end in zip(asked[1:], asked[2:], strict=False)]
+    return [end - start for start, end in pairwise(asked[1:])]
 
 
 def plainly(network: ConvRNN, images: Timed, viewing: Viewing, recipe: Recipe, decide: Decide) -> None:
@@ -72,7 +73,10 @@ def plainly(network: ConvRNN, images: Timed, viewing: Viewing, recipe: Recipe, d
         scores = decide(network, viewing.frames(shown))
         loss = F.cross_entropy(scores, labels, label_smoothing=recipe.label_smoothing)
         loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), recipe.gradient.limit)
+        if recipe.gradient.clip == "value":
+            nn.utils.clip_grad_value_(network.parameters(), recipe.gradient.limit)
+        else:
+            nn.utils.clip_grad_norm_(network.parameters(), recipe.gradient.limit)
         optimiser.step()
 
 

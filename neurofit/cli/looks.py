@@ -140,7 +140,7 @@ def begin_run(
     device = str(choose_device(engine.device))
     for look in looks:
         look.prepare(model.network, device)
-    begun = (folder / FILE).is_file()
+    begun = (folder / FILE).is_file() and (folder / CHECKPOINT).exists()
     columns = [f"{column}.corrected" for look in looks for column in _columns(look)]
     before = load_training_run(folder).before if begun and columns else {}
     if any(column not in before for column in columns):
@@ -168,7 +168,7 @@ def begin_run(
         looks=[look.describe() for look in looks],
         before=before,
     )
-    if not begun and not (folder / CHECKPOINT).exists():
+    if not (folder / CHECKPOINT).exists():
         save_record(record, opt.writable(folder) / FILE)
     return record
 

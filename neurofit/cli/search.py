@@ -198,6 +198,8 @@ def _say_study(output: Output, name: str, spec: StudySpec, rows: Sequence[TrialR
 
     finished = sum(row.outcome in ("complete", "pruned", "failed") for row in rows)
     output.say(f"study {name} ({spec.sampler}, seed {spec.seed}): {finished} finished trials")
+    if "benchmark" in spec.data:
+        output.say(f"  predictivity: {spec.data['benchmark']}")
     for kind, count in _counts(rows).items():
         output.say(f"  {count:>5}  {kind}")
     several = len(spec.objectives) > 1

@@ -185,13 +185,16 @@ def _predictivity(plan: Plan) -> tuple[Predictivity | None, dict[str, str]]:
             "predictivity is of a benchmark", "none was named", "add --benchmark sim-it, or that of a recording"
         )
     from neurofit.cli.options import check_predictivity
+    from neurofit.files.manifest import load_manifest
     from neurofit.scoring.benchmark import load_benchmark
     from neurofit.scoring.run import load_target
 
     benchmark = load_benchmark(plan.benchmark)
     check_predictivity(benchmark, "search")
     target = load_target(benchmark)
-    return _scorer(benchmark, target), {"benchmark": f"{benchmark.name}, version {benchmark.version}"}
+    kind = "SIMULATED responses" if load_manifest(benchmark.dataset).simulated else "real recordings"
+    told = f"{benchmark.name}, version {benchmark.version} ({kind})"
+    return _scorer(benchmark, target), {"benchmark": told}
 
 
 def _scorer(benchmark: Any, target: Any) -> Callable[[Any, Any], float]:

@@ -48,7 +48,7 @@ Epochs = Annotated[
 ]
 Steps = Annotated[int | None, typer.Option(min=1, help="Unrolled steps; the network's own by default.")]
 On = Annotated[int | None, typer.Option(min=1, help="Steps for which the image is on; the network's own by default.")]
-Seed = Annotated[int, typer.Option(help="Of initial weights, order and crops.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of initial weights, order and crops.")]
 Device = Annotated[Literal["auto", "cpu", "cuda", "mps"], typer.Option(help="Where to train; torchrun for several.")]
 Precision = Annotated[
     Literal["float32", "bfloat16", "float16"], typer.Option(help="Of convolutions; weights stay in float32.")
@@ -119,6 +119,7 @@ def train(
     """
     import torch
 
+    from neurofit.subjects.user_code import running_user_code
     from neurofit.training.datasets import open_task
     from neurofit.training.engine import Engine, is_first_process
     from neurofit.training.learner import Viewing
@@ -164,7 +165,17 @@ def train(
         say=output.note,
     )
     command = f"neurofit train --model {model} --data {data.name} --recipe {recipe} --seed {seed}"
-    given = {"epochs": epochs, "steps": steps, "on": on}
+    # what decides the weights and their accuracy, where it is not as usual
+    given = {
+        "epochs": epochs,
+        "steps": steps,
+        "on": on,
+        "holdout": holdout,
+        "holdout-seed": holdout_seed or None,
+        "images": None if images == "memory" else images,
+        "view": None if view == "whole" else view,
+        "precision": None if precision == "float32" else precision,
+    }
     command += "".join(f" --{name} {value}" for name, value in given.items() if value is not None)
     record = {}
     if first:
@@ -182,17 +193,18 @@ def train(
             command=command,
             note=output.note,
         )
-    rows = run(
-        network.network,
-        task,
-        plan,
-        out,
-        viewing=viewing,
-        seed=seed,
-        engine=engine,
-        after_epoch=looks,
-        report=output.note,
-    )
+    with running_user_code(model):
+        rows = run(
+            network.network,
+            task,
+            plan,
+            out,
+            viewing=viewing,
+            seed=seed,
+            engine=engine,
+            after_epoch=looks,
+            report=output.note,
+        )
     if first:
         _finish(network, task, plan, rows, out, command, seed, record, output)
 
@@ -209,7 +221,8 @@ def _finish(
     output: Output,
 ) -> None:
     """Write weights and record, and say what came out."""
-    from neurofit.models.weights import state_hash, weights_hash
+    from neurofit.models.weights import state_hash
+    from neurofit.models.zoo import load_model
 
     details = {
         "top1": f"{rows[-1]['top1']:.4f}",
@@ -220,8 +233,9 @@ def _finish(
         "command": command,
     }
     files = {name: str(path) for name, path in network.save(out, details).items()}
-    digest = weights_hash if network.entry is not None else state_hash
-    end_run(record, rows, out, files=files, weights_sha256=digest(network.network))
+    # of what a score of the file will say: weights are rounded to half precision there
+    loaded = load_model(files["architecture"]).details["weights_sha256"] if "architecture" in files else None
+    end_run(record, rows, out, files=files, weights_sha256=str(loaded or state_hash(network.network)))
     output.say(
         f"validation top-1 {rows[-1]['top1']:.3f}, top-5 {rows[-1]['top5']:.3f}; "
         + "; ".join(f"{name}: {path}" for name, path in files.items())
@@ -238,14 +252,21 @@ def _recipe(name: str, epochs: int | None) -> Recipe:
 
 def _trainable(name: str, classes: int | None, seed: int, steps: int | None, on: int | None) -> TrainableModel:
     """Return the network with what it is shown: its own presentation, or one of other steps."""
+    import torch
+
+    from neurofit.models.architecture_file import check_entry
     from neurofit.models.presentation import Presentation
     from neurofit.subjects.trainable import load_trainable
 
+    torch.manual_seed(seed)  # from which a user's own module draws its weights
     network = load_trainable(name, classes, seed)
     if steps is None and on is None:
         return network
     own = network.presentation
-    return replace(network, presentation=Presentation(steps or own.steps, on if on is not None else own.on))
+    shown = Presentation(steps or own.steps, on if on is not None else own.on)
+    if network.entry is not None:  # else its file could not be written in the end
+        check_entry(replace(network.entry, presentation=shown))
+    return replace(network, presentation=shown)
 
 
 def _in_words(model: TrainableModel, task: Task, recipe: Recipe) -> str:

@@ -159,7 +159,9 @@ def _caption(studies: Sequence[SearchHistory]) -> str:
         f"Marks: values of single trials; full lines: the best so far; dashed: mean of the last {WINDOW} complete "
         f"ones. Crosses below: failed trials; bars: pruned ones. {'; '.join(parts)}. Each trial: "
         f"{spec.recipe.epochs} epochs of recipe '{spec.recipe.name}', {spec.space.classes} classes at "
-        f"{spec.space.input_px} px" + (f", {images}." if images else ".")
+        f"{spec.space.input_px} px"
+        + (f", {images}." if images else ".")
+        + (f" Predictivity: {spec.data['benchmark']}." if "benchmark" in spec.data else "")
     )
 
 

@@ -175,8 +175,8 @@ def _label_epochs(axes: Axes, runs: Sequence[TrainingRun]) -> None:
     for epoch, size in changes[0] if all(each == changes[0] for each in changes) else ():
         axes.axvline(epoch - 0.5, color=GREY, linestyle=":", linewidth=1)
         axes.annotate(
-            f"{size:.0f} px", (epoch - 0.5, 0.01), xycoords=("data", "axes fraction"), xytext=(2, 2),
-            textcoords="offset points", fontsize=7, color=GREY,
+            f"{size:.0f} px", (epoch - 0.5, 1), xycoords=("data", "axes fraction"), xytext=(0, 2),
+            textcoords="offset points", fontsize=7, color=GREY, ha="center",
         )  # fmt: skip
 
 
@@ -190,7 +190,7 @@ def _label_looks(axes: Axes, series: LookSeries) -> None:
     mark = " [SIMULATED]" if series.simulated else ""
     kind = "predictivity" if not series.formula else f"predictivity ({series.formula})"
     axes.set_xlabel("validation top-1 (%)")
-    axes.set_ylabel(f"{kind}, {series.label}{mark}", fontsize=8.5)
+    axes.set_ylabel(f"{kind}{mark}\n{series.label}")
 
 
 def _legend(figure: Figure, runs: Sequence[TrainingRun], styles: Mapping[str, dict[str, Any]]) -> None:

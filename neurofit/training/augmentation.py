@@ -58,7 +58,9 @@ class Augmentation:
     ----------
     least_crop : float
         Images are cropped at random to at least this part of their area, between 3 to 4 and 4 to 3, and enlarged back,
-        as is usual for ImageNet with .08 (also in neuroagents-lab/PyTorchTNN @ 50713d9).
+        as is usual for ImageNet with .08 (also in neuroagents-lab/PyTorchTNN @ 50713d9). Shapes are relative to the
+        image's own. A side that would be longer than the image's is cut to it, so that crops of nearly all are smaller
+        than this says: with 1, from .87 to all of the area.
     mirror : bool
         Whether half of them are mirrored left to right.
     """
@@ -68,7 +70,7 @@ class Augmentation:
 
     def crops(self, seed: int, epoch: int, count: int) -> Crops:
         """Return what is shown of each of `count` images in an epoch."""
-        generator = torch.Generator().manual_seed(1_000_003 * seed + epoch)
+        generator = torch.Generator().manual_seed((1_000_003 * seed + epoch) % 2**63)
         size, shape, left, top, side = torch.rand(count, _DRAWS, generator=generator).T
         area = self.least_crop + (1 - self.least_crop) * size
         aspect = torch.exp(math.log(_MOST_OBLONG) * (2 * shape - 1))

@@ -52,10 +52,15 @@ class Checkpoints:
         try:
             content = torch.load(path, weights_only=True, map_location="cpu")
             version, identity, state = content["version"], content["identity"], content["state"]
-        except (OSError, RuntimeError, UnpicklingError, EOFError, KeyError, TypeError, ValueError) as error:
+            identity = dict(identity)
+        except MemoryError:
+            raise
+        except Exception as error:  # a damaged file makes PyTorch raise nearly anything
+            # of what it will not read PyTorch says at length how it could be executed
+            reason = "it is damaged, or holds more than numbers" if isinstance(error, UnpicklingError) else error
             raise DataFileError(
                 "a checkpoint is a file that neurofit train wrote",
-                f"{path}: {error}",
+                f"{path}: {reason}",
                 "remove it, or name another --out",
             ) from error
         if version != VERSION or identity != dict(self.identity):

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from neurofit.errors import ConfigurationError
+from neurofit.errors import ConfigurationError, NeurofitError
 from neurofit.models.bptt import WHOLE, Backward
 from neurofit.models.preprocessing import Preprocessing
 from neurofit.models.presentation import Presentation
@@ -105,7 +105,9 @@ class Learner:
         try:
             with torch.inference_mode(), self.fabric.autocast():
                 cast(Trainable, self.network).decide(self.viewing.frames(blank))
-        except RuntimeError as error:
+        except NeurofitError:
+            raise
+        except Exception as error:  # the user's code may be in it
             raise ConfigurationError(
                 "the frames of a recipe's phases are of sizes that the network takes",
                 f"size_px {size_px} in recipe '{self.recipe.name}': {error}",

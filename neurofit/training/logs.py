@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from neurofit.errors import MissingExtraError
+from neurofit.errors import MissingExtraError, OutputError
 from neurofit.files.atomic import atomic_write, reporting_output_errors
 
 if TYPE_CHECKING:
-    from tensorboardX import SummaryWriter
+    from tensorboardX.event_file_writer import EventsWriter
 
 UPDATES, EPOCHS = "updates.csv", "epochs.csv"
 
@@ -33,12 +34,11 @@ class Logs:
 
     def __init__(self, folder: Path | None, updates: int, epochs: Sequence[Mapping[str, float]]) -> None:
         self.folder = folder
-        self._columns: list[str] | None = None
-        self._events: SummaryWriter | None = None
+        self._events: EventsWriter | None = None
         if folder is None:
             return
         try:
-            from tensorboardX import SummaryWriter
+            from tensorboardX import event_file_writer
         except ImportError as error:
             raise MissingExtraError(
                 "training writes TensorBoard events", "tensorboardX is not installed", "pip install 'neurofit[train]'"
@@ -50,19 +50,24 @@ class Logs:
                 _write_table(folder / EPOCHS, epochs)
             else:
                 (folder / EPOCHS).unlink(missing_ok=True)
-            self._events = SummaryWriter(str(folder / "tensorboard"), purge_step=updates or None)
+            (folder / "tensorboard").mkdir(exist_ok=True)
+            # written here and now: SummaryWriter's thread loses what a kill finds in its queue, and dies of a full disk
+            # with everybody waiting. Its files are named by the second, and a second one would replace the first
+            self._events = event_file_writer.EventsWriter(str(folder / "tensorboard" / "events"), f".{time.time_ns()}")
+            self._hide_events_after(updates)
 
     def update(self, number: int, row: Mapping[str, float]) -> None:
         """Write what is known of an update."""
         if self.folder is None or self._events is None:
             return
         path = self.folder / UPDATES
-        with reporting_output_errors(path), path.open("a", newline="", encoding="utf-8") as handle:
-            writer = csv.DictWriter(handle, ["update", *row])
-            if handle.tell() == 0:
-                writer.writeheader()
-            writer.writerow({"update": number, **row})
-        self._scalars(row, number)
+        with reporting_output_errors(path):
+            with path.open("a", newline="", encoding="utf-8") as handle:
+                writer = csv.DictWriter(handle, ["update", *row])
+                if handle.tell() == 0:
+                    writer.writeheader()
+                writer.writerow({"update": number, **row})
+            self._scalars(row, number)
 
     def epoch(self, updates: int, rows: Sequence[Mapping[str, float]]) -> None:
         """Write the table of all epochs so far."""
@@ -71,8 +76,6 @@ class Logs:
         with reporting_output_errors(self.folder):
             _write_table(self.folder / EPOCHS, rows)
             self._scalars({f"epoch/{key}": value for key, value in rows[-1].items()}, updates)
-            if self._events is not None:
-                self._events.flush()
 
     def __enter__(self) -> Logs:
         return self
@@ -80,13 +83,31 @@ class Logs:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._events is not None:
-            self._events.close()
+        if self._events is not None and self.folder is not None:
+            try:
+                with reporting_output_errors(self.folder):
+                    self._events.close()
+            except OutputError:
+                if error is None:  # else a full disk was told already
+                    raise
 
     def _scalars(self, row: Mapping[str, float], step: int) -> None:
+        from tensorboardX.proto.event_pb2 import Event
+        from tensorboardX.summary import scalar
+
         if self._events is not None:
             for key, value in row.items():
-                self._events.add_scalar(key, value, step)
+                self._events.write_event(Event(wall_time=time.time(), step=step, summary=scalar(key, value)))
+            self._events.flush()
+
+    def _hide_events_after(self, updates: int) -> None:
+        """Let TensorBoard forget what a process wrote that was killed after the state that a run goes on from."""
+        from tensorboardX.proto.event_pb2 import Event, SessionLog
+
+        if self._events is not None:
+            start = SessionLog(status=SessionLog.START)
+            self._events.write_event(Event(wall_time=time.time(), step=updates + 1, session_log=start))
+            self._events.flush()
 
     def _drop_updates_after(self, updates: int) -> None:
         """Keep the rows of updates up to a number; a killed process may have left half a row."""

@@ -50,6 +50,11 @@ class Optimiser:
     weight_decay: Annotated[float, _NOT_NEGATIVE] = 1e-4
     cell_weight_decay: Annotated[float, _NOT_NEGATIVE] | None = None
 
+    def cross_problems(self) -> Iterator[str]:
+        """Yield what is wrong between keys."""
+        if self.kind == "sgd" and self.nesterov and not self.momentum:
+            yield "nesterov is true and momentum 0: Nesterov's method has a momentum"
+
 
 @dataclass(frozen=True)
 class Schedule:

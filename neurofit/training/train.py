@@ -22,7 +22,10 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from neurofit.errors import ConfigurationError
+from neurofit.errors import ConfigurationError, DataFileError
+from neurofit.models.network import READOUT, NetworkConfig
+from neurofit.models.presentation import Presentation
+from neurofit.models.steady import own_dynamics
 from neurofit.training.checkpoints import FILE, Checkpoints
 from neurofit.training.datasets import Task
 from neurofit.training.engine import Engine, losing_no_process
@@ -81,8 +84,10 @@ def train(
     Raises
     ------
     ConfigurationError
-        If the folder holds another run, the batch does not fit the data and processes, or a loss is not finite; the
-        folder then keeps the last state whose loss was.
+        If the folder holds another run, the network does not fit the task or its frames, the batch does not fit the
+        data and processes, or a loss is not finite; the folder then keeps the last state whose loss was.
+    DataFileError
+        If the checkpoint is damaged, or an image can no longer be read.
     OutputError
         If the folder cannot be written.
     LostProcessError
@@ -109,6 +114,7 @@ class _Run:
         self.fabric = self.learner.fabric
         self.task, self.recipe, self.viewing, self.seed = task, recipe, viewing, seed
         self.folder = folder if self.fabric.is_global_zero else None
+        _check_fit(network, task, recipe, viewing)
         own_px = viewing.preprocessing.size_px
         for size_px in sorted({phase.size_px or own_px for phase in recipe.phases} - {own_px}):
             self.learner.check_size(size_px)
@@ -122,9 +128,16 @@ class _Run:
     def go(self, after_epoch: Sequence[AfterEpoch], report: Callable[[str], None] | None, progress: bool) -> list[Row]:
         state = self.checkpoints.load()
         if state is not None:
-            self.learner.load(state["learner"])
-            self.rows, self.updates = list(state["rows"]), state["updates"]
-            self.loss, self.seconds = state["loss"], state["seconds"]
+            try:
+                self.learner.load(state["learner"])
+                self.rows, self.updates = list(state["rows"]), state["updates"]
+                self.loss, self.seconds = state["loss"], state["seconds"]
+            except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
+                raise DataFileError(
+                    "a checkpoint has the state of the network and optimiser that go on",
+                    f"that in {self.checkpoints.folder} has not: {type(error).__name__}: {error}",
+                    "name another --out, or train the same parameters as before",
+                ) from error
         self.fabric.barrier()
         if not self.fabric.is_global_zero:
             self.checkpoints.folder = None
@@ -133,7 +146,8 @@ class _Run:
                 self._epoch(epoch, logs, stop, bar)
                 row = self._row(epoch)
                 for look in after_epoch:
-                    row |= look(epoch + 1, self.learner.tested, row)
+                    # NumPy's numbers could be saved, but not read without executing code
+                    row |= {key: float(value) for key, value in look(epoch + 1, self.learner.tested, row).items()}
                 self._finish(row, logs)
                 if report is not None and self.fabric.is_global_zero:
                     report(_in_words(row, self.recipe.epochs))
@@ -173,8 +187,9 @@ class _Run:
                         "gradient_norm": float(norm),
                     },
                 )
+        finite = self.learner.finite()  # waits for an accelerator, whose time counts
         self.seconds += time.monotonic() - began
-        if not self.learner.finite():
+        if not finite:
             self._check_finite(epoch, torch.tensor(math.nan), torch.tensor(math.nan))
 
     def _row(self, epoch: int) -> Row:
@@ -194,8 +209,9 @@ class _Run:
         """Keep an epoch."""
         self.rows.append(row)
         self.loss, self.seconds = 0.0, 0.0
-        self.checkpoints.save(self._state())
+        # in this order: what a killed process logged beyond its state is dropped, what it did not log is lost
         logs.epoch(self.updates, self.rows)
+        self.checkpoints.save(self._state())
 
     def _state(self) -> dict[str, Any]:
         return {
@@ -220,7 +236,8 @@ class _Run:
     def _check_batch(self, images: int, batch: int) -> int:
         """Return how many updates an epoch has."""
         processes = self.fabric.world_size * self.learner.engine.parts
-        if batch % processes or images < processes:
+        # a last share that is smaller would weigh more; parts of one process are weighed by their sizes
+        if batch % processes or images < processes or min(batch, images) % self.fabric.world_size:
             raise ConfigurationError(
                 "a batch can be shared out among processes and parts",
                 f"{min(batch, images)} images, {self.fabric.world_size} processes, {self.learner.engine.parts} parts",
@@ -242,9 +259,10 @@ class _Run:
         )
 
     def _identity(self, network: nn.Module) -> dict[str, Any]:
+        config = getattr(network, "config", None)  # two networks of the same shapes may have other activations
         shapes = {name: list(value.shape) for name, value in network.state_dict().items()}
         return {
-            "network": hashlib.sha256(repr(sorted(shapes.items())).encode()).hexdigest(),
+            "network": hashlib.sha256(repr((sorted(shapes.items()), config)).encode()).hexdigest(),
             "recipe": asdict(self.recipe),
             "presentation": asdict(self.viewing.presentation),
             "preprocessing": asdict(self.viewing.preprocessing),
@@ -264,6 +282,44 @@ class _Run:
             disable=not (progress and self.fabric.is_global_zero),
         ) as bar:
             yield bar
+
+
+def _check_fit(network: nn.Module, task: Task, recipe: Recipe, viewing: Viewing) -> None:
+    """Check that a network can answer for the task, and that there is something to do."""
+    if recipe.batch < 1 or not recipe.phases or any(phase.epochs < 1 for phase in recipe.phases):
+        raise ConfigurationError(
+            "a recipe has images in its batch and epochs in its phases",
+            f"'{recipe.name}' has a batch of {recipe.batch} and phases of {[phase.epochs for phase in recipe.phases]}",
+            "choose 1 or more",
+        )
+    if not len(task.validation):
+        raise ConfigurationError("a network is tested after every epoch", "there are no validation images", "add some")
+    config = getattr(network, "config", None)
+    classes = getattr(config, "classes", None)
+    if isinstance(classes, int) and classes < len(task.classes):
+        raise ConfigurationError(
+            "a network has an output for every class of the task",
+            f"it has {classes}, and the task {len(task.classes)} classes",
+            "make it with so many classes",
+        )
+    if isinstance(config, NetworkConfig):
+        _check_presentation(network, config.first_steps()[READOUT], viewing.presentation)
+
+
+def _check_presentation(network: nn.Module, arrival: int, shown: Presentation) -> None:
+    """Check that the last step's readout has seen the image, which takes `arrival` steps to it."""
+    if shown.steps <= arrival:
+        raise ConfigurationError(
+            "a presentation is long enough for the readout to see the image",
+            f"the first step at which it does is {arrival} (from 0), and it has {shown.steps} steps",
+            f"choose {arrival + 1} steps or more",
+        )
+    if own_dynamics(network) is None and shown.on is not None and shown.steps - 1 - arrival >= shown.on:
+        raise ConfigurationError(
+            "the last readout of a network without memory still sees the image",
+            f"it sees frame {shown.steps - 1 - arrival} (from 0), and the image is on for {shown.on}",
+            f"keep it on for {shown.steps - arrival} steps or more",
+        )
 
 
 class _Stop:

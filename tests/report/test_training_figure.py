@@ -129,7 +129,7 @@ def test_accuracy_is_drawn_against_predictivity(tmp_path):
     figure = plot_training(runs)
     said = words(figure)
     for part in (
-        "SIMULATED", "predictivity (both), sim-it.conv5", "validation top-1 (%)", "training loss (nats)",
+        "SIMULATED", "predictivity (both) [SIMULATED] sim-it.conv5", "validation top-1 (%)", "training loss (nats)",
         "gru (seeds 0, 1)", "16 px", "IT of sim-ventral (SIMULATED responses), 640 stimuli", "70-170 ms",
     ):  # fmt: skip
         assert part in said
