@@ -193,18 +193,22 @@ def train(
             command=command,
             note=output.note,
         )
-    with running_user_code(model):
-        rows = run(
-            network.network,
-            task,
-            plan,
-            out,
-            viewing=viewing,
-            seed=seed,
-            engine=engine,
-            after_epoch=looks,
-            report=output.note,
-        )
+    try:
+        with running_user_code(model):
+            rows = run(
+                network.network,
+                task,
+                plan,
+                out,
+                viewing=viewing,
+                seed=seed,
+                engine=engine,
+                after_epoch=looks,
+                report=output.note,
+            )
+    except KeyboardInterrupt:
+        output.note(f"interrupted; the state is kept in {out}, and the same command goes on")
+        raise
     if first:
         _finish(network, task, plan, rows, out, command, seed, record, output)
 

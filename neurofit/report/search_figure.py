@@ -73,7 +73,8 @@ def plot_search_history(studies: Sequence[SearchHistory]) -> Figure:
             _draw_others(axes, study, colour, place)
         axes.set_ylabel(objective.label)
         plain_axes(axes)
-    _leave_room(panels[0])
+    for axes in panels:
+        _leave_room(axes, len(studies))
     panels[0].legend(frameon=False, fontsize=7.5, ncols=max(len(studies), 1), loc="upper left", borderaxespad=0.2)
     panels[0].set_title(f"Search of {studies[0].spec.space.name}", loc="left", fontsize=10)
     panels[-1].set_xlabel("trial (finished ones, in the order in which they were begun)")
@@ -139,10 +140,11 @@ def _draw_others(axes: Axes, study: SearchHistory, colour: str, place: int) -> N
         )  # fmt: skip
 
 
-def _leave_room(axes: Axes) -> None:
+def _leave_room(axes: Axes, studies: int) -> None:
+    """Leave room for the legend above, and below for a row of marks a study, under a line."""
     low, high = axes.get_ylim()
-    axes.set_ylim(low - 0.06 * (high - low), high + 0.28 * (high - low))
-    axes.axhline(low - 0.02 * (high - low), color=GREY, linewidth=0.5)
+    axes.set_ylim(low - (0.03 + 0.04 * studies) * (high - low), high + 0.28 * (high - low))
+    axes.axhline(low - 0.01 * (high - low), color=GREY, linewidth=0.5)
 
 
 def _caption(studies: Sequence[SearchHistory]) -> str:
