@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -23,7 +24,9 @@ from neurofit.cli.output import Output, size_in_bytes
 
 if TYPE_CHECKING:
     from neurofit.models.trainable import TrainableModel
+    from neurofit.scoring.early_look import EarlyLook
     from neurofit.training.datasets import Task
+    from neurofit.training.engine import Engine
     from neurofit.training.recipe import Recipe
 
 EXAMPLES = (
@@ -119,98 +122,84 @@ def train(
     """
     import torch
 
-    from neurofit.subjects.user_code import running_user_code
     from neurofit.training.datasets import open_task
     from neurofit.training.engine import Engine, is_first_process
-    from neurofit.training.learner import Viewing
-    from neurofit.training.train import train as run
 
-    output = Output(as_json)
-    first = is_first_process()
+    output, first = Output(as_json), is_first_process()
     engine = Engine(device, precision, parts, checkpoint)
     plan = _recipe(recipe, epochs)
     network = _trainable(model, None, seed, steps, on)
     if threads is not None:
         torch.set_num_threads(threads)
     task = open_task(
-        data,
-        network.preprocessing.size_px,
-        images=images,
-        holdout=holdout,
-        holdout_seed=holdout_seed,
-        view=view,
-        allow_skipped=allow_skipped,
-        verify=check,
-        workers=workers,
-        memory_bytes=size_in_bytes(memory),
+        data, network.preprocessing.size_px, images=images, holdout=holdout, holdout_seed=holdout_seed, view=view,
+        allow_skipped=allow_skipped, verify=check, workers=workers, memory_bytes=size_in_bytes(memory),
         remembered=out / "unusable-images.json",
-    )
+    )  # fmt: skip
     if network.classes != len(task.classes):
         network = _trainable(model, len(task.classes), seed, steps, on)
     for remark in task.remarks if first else []:
         output.note(remark)
-    if first:
-        output.say(_in_words(network, task, plan))
-    viewing = Viewing(network.presentation, network.preprocessing)
     looks = make_looks(
-        network,
-        plan,
-        benchmarks=look_benchmark,
-        every=look_every,
-        layers=look_layer,
-        splits=look_splits,
-        halvings=look_halvings,
-        data=look_data,
-        threads=threads,
-        say=output.note,
+        network, plan, benchmarks=look_benchmark, every=look_every, layers=look_layer, splits=look_splits,
+        halvings=look_halvings, data=look_data, threads=threads, say=output.note,
+    )  # fmt: skip
+    command = f"neurofit train --model {model} --data {data.name} --recipe {recipe} --seed {seed}" + _as_options(
+        {"epochs": epochs, "steps": steps, "on": on, "holdout": holdout, "holdout-seed": holdout_seed},
+        {"images": images, "view": view, "precision": precision},
     )
-    command = f"neurofit train --model {model} --data {data.name} --recipe {recipe} --seed {seed}"
-    # what decides the weights and their accuracy, where it is not as usual
-    given = {
-        "epochs": epochs,
-        "steps": steps,
-        "on": on,
-        "holdout": holdout,
-        "holdout-seed": holdout_seed or None,
-        "images": None if images == "memory" else images,
-        "view": None if view == "whole" else view,
-        "precision": None if precision == "float32" else precision,
-    }
-    command += "".join(f" --{name} {value}" for name, value in given.items() if value is not None)
-    record = {}
-    if first:
-        record = begin_run(
-            network,
-            task,
-            plan,
-            viewing,
-            engine,
-            out,
-            seed=seed,
-            data=data.name,
-            looks=looks,
-            threads=threads,
-            command=command,
-            note=output.note,
-        )
-    try:
-        with running_user_code(model):
-            rows = run(
-                network.network,
-                task,
-                plan,
-                out,
-                viewing=viewing,
-                seed=seed,
-                engine=engine,
-                after_epoch=looks,
-                report=output.note,
-            )
-    except KeyboardInterrupt:
-        output.note(f"interrupted; the state is kept in {out}, and the same command goes on")
-        raise
-    if first:
-        _finish(network, task, plan, rows, out, command, seed, record, output)
+    job = _Job(model, network, task, plan, engine, out, seed, data.name, looks, threads, command)
+    job.run(output, first)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A run that the options ask for."""
+
+    name: str
+    network: TrainableModel
+    task: Task
+    recipe: Recipe
+    engine: Engine
+    out: Path
+    seed: int
+    data: str
+    looks: list[EarlyLook]
+    threads: int | None
+    command: str
+
+    def run(self, output: Output, first: bool) -> None:
+        """Train; the first process speaks and writes for all."""
+        from neurofit.subjects.user_code import running_user_code
+        from neurofit.training.learner import Viewing
+        from neurofit.training.train import train as run
+
+        viewing = Viewing(self.network.presentation, self.network.preprocessing)
+        record = {}
+        if first:
+            output.say(_in_words(self.network, self.task, self.recipe))
+            record = begin_run(
+                self.network, self.task, self.recipe, viewing, self.engine, self.out, seed=self.seed, data=self.data,
+                looks=self.looks, threads=self.threads, command=self.command, note=output.note,
+            )  # fmt: skip
+        try:
+            with running_user_code(self.name):
+                rows = run(
+                    self.network.network, self.task, self.recipe, self.out, viewing=viewing, seed=self.seed,
+                    engine=self.engine, after_epoch=self.looks, report=output.note,
+                )  # fmt: skip
+        except KeyboardInterrupt:
+            output.note(f"interrupted; the state is kept in {self.out}, and the same command goes on")
+            raise
+        if first:
+            _finish(self.network, self.task, self.recipe, rows, self.out, self.command, self.seed, record, output)
+
+
+def _as_options(given: Mapping[str, object], chosen: Mapping[str, str]) -> str:
+    """Return, as they are typed, the options that decide weights and accuracy and are not as usual."""
+    usual = {"images": "memory", "view": "whole", "precision": "float32"}
+    unusual = {**{k: v for k, v in given.items() if v}, **{k: v for k, v in chosen.items() if v != usual[k]}}
+    return "".join(f" --{name} {value}" for name, value in unusual.items())
 
 
 def _finish(

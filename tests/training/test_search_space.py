@@ -8,6 +8,7 @@ import torch
 
 from neurofit.errors import ConfigurationError, UnknownNameError
 from neurofit.files.toml_schema import parse_table
+from neurofit.models.description import count_parameters
 from neurofit.models.network import ConvRNN
 from neurofit.models.reciprocal_gated import PATHS, SEARCHED, GateConfig, ReciprocalGatedConfig
 from neurofit.training.recipe import load_recipe
@@ -58,15 +59,15 @@ def test_spaces_of_the_package_are_drawn_and_run(name):
     bundled, ran = load_space(name), 0
     assert "own choice" in bundled.source
     for seed in range(8):
-        candidate = sample(Chooses("random", seed), bundled)
         try:
-            network = ConvRNN(candidate.network, seed)
+            candidate = sample(Chooses("random", seed), bundled)
+            assert count_parameters(candidate.network) > 0
         except ConfigurationError as error:
-            assert "feedback" in str(error)
+            assert "feedback enters" in str(error) or "something enters" in str(error)
             continue
         if bundled.input_px <= 32 and ran < 3:
             frame = torch.randn(1, 3, bundled.input_px, bundled.input_px)
-            scores = network.decide(candidate.presentation.frames(frame))
+            scores = ConvRNN(candidate.network, seed).decide(candidate.presentation.frames(frame))
             assert scores.shape == (1, bundled.classes) and torch.isfinite(scores).all()
         ran += 1
     assert ran
@@ -184,7 +185,7 @@ def test_a_space_survives_being_kept():
         ({"steps": {"choices": [4], "low": 1, "high": 3}}, "either choices or low and high"),
         ({"cell": {"layer_norm": {"probability": 1.5}}}, "1.5, which is not between 0 and 1"),
         ({"stages": []}, "stages has none"),
-        ({"stages": [{"channels": 0}]}, "channels is 0, which is not above 0"),
+        ({"stages": [{"channels": 0}]}, "channels is 0, which is not a whole number and above 0 or a table"),
         ({"feedback": {"edges": [{"source": "conv9", "target": "conv1"}]}}, "names conv9, which is not of conv1"),
         ({"feedback": {"edges": [{"source": "conv1", "target": "conv2"}]}}, "leads forward"),
     ],
