@@ -68,6 +68,10 @@ class OutputError(NeurofitError):
     """Results cannot be written where they were asked to go."""
 
 
+class DivergedError(ConfigurationError):
+    """A training's loss or gradients are no longer finite."""
+
+
 class LostProcessError(NeurofitError):
     """A process of a run of several is gone."""
 

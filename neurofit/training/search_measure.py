@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from neurofit.errors import ConfigurationError, listed
+from neurofit.errors import ConfigurationError, DivergedError, listed
 from neurofit.models.cost import deciding_cost
 from neurofit.models.description import count_parameters
 from neurofit.models.network import ConvRNN
@@ -25,8 +25,6 @@ from neurofit.training.search_space import Candidate, SearchSpace
 from neurofit.training.train import Row, train
 
 Predictivity = Callable[[ConvRNN, Candidate], float]
-
-_NOT_FINITE = "the training loss and its gradients stay finite"  # the promise of `neurofit.training.train`
 
 
 @dataclass(frozen=True)
@@ -63,10 +61,8 @@ class ShortTraining:
                 network, self.task, candidate.recipe(self.recipe), None, viewing=viewing, seed=seed,
                 engine=self.engine, after_epoch=[look], progress=False,
             )  # fmt: skip
-        except ConfigurationError as error:
-            if error.promise == _NOT_FINITE:
-                raise NotTrainableError("the loss or its gradients did not stay finite") from error
-            raise
+        except DivergedError as error:
+            raise NotTrainableError("the loss or its gradients did not stay finite") from error
         except torch.OutOfMemoryError as error:
             raise NotTrainableError("it needs more memory than the device has") from error
         measured = {

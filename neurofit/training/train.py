@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from neurofit.errors import ConfigurationError, DataFileError
+from neurofit.errors import ConfigurationError, DataFileError, DivergedError
 from neurofit.models.network import READOUT, NetworkConfig
 from neurofit.models.presentation import Presentation
 from neurofit.models.steady import own_dynamics
@@ -85,7 +85,9 @@ def train(
     ------
     ConfigurationError
         If the folder holds another run, the network does not fit the task or its frames, the batch does not fit the
-        data and processes, or a loss is not finite; the folder then keeps the last state whose loss was.
+        data and processes.
+    DivergedError
+        If a loss or its gradients are not finite; the folder then keeps the last state whose were.
     DataFileError
         If the checkpoint is damaged, or an image can no longer be read.
     OutputError
@@ -251,7 +253,7 @@ class _Run:
         if torch.isfinite(loss) and (torch.isfinite(norm) or (overflows and not torch.isnan(norm))):
             return
         kept = self.folder is not None and (self.folder / FILE).exists()
-        raise ConfigurationError(
+        raise DivergedError(
             "the training loss and its gradients stay finite",
             f"loss {float(loss)} and gradient norm {float(norm)} in epoch {epoch + 1}, update {self.updates + 1}",
             "lower the learning rate or clip the gradients"
