@@ -24,5 +24,16 @@ def plain_values(value: Any) -> Any:
 
 
 def to_json(document: Any) -> str:
-    """Return the indented JSON text of a document, ending in a line break."""
-    return json.dumps(plain_values(document), indent=2, allow_nan=False) + "\n"
+    """Return the indented JSON text of a document, ending in a line break; a list of numbers or words has one line."""
+    return _indented(plain_values(document), "") + "\n"
+
+
+def _indented(value: Any, margin: str) -> str:
+    """Return the text of a plain value; json's own indentation gives every number of a table a line."""
+    deeper = margin + "  "
+    if isinstance(value, dict) and value:
+        lines = [f"{deeper}{json.dumps(key)}: {_indented(item, deeper)}" for key, item in value.items()]
+        return "{\n" + ",\n".join(lines) + f"\n{margin}}}"
+    if isinstance(value, list) and any(isinstance(item, dict | list) for item in value):
+        return "[\n" + ",\n".join(deeper + _indented(item, deeper) for item in value) + f"\n{margin}]"
+    return json.dumps(value, allow_nan=False)

@@ -10,7 +10,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Hashable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -29,9 +29,14 @@ from neurofit.scoring.formulas import formula_named
 from neurofit.scoring.metrics import PREDICTIVITY
 from neurofit.scoring.population_score import metric_of
 from neurofit.scoring.run import SOURCE_ATTRS
+from neurofit.scoring.score import nan_mean
 from neurofit.scoring.summary import headline, summarise
+from neurofit.vocabulary import NEUROID, NEUROID_ID, SPLIT, TIME_BIN
 
-RECORD_VERSION = 1
+RECORD_VERSION = 2
+"""2 since records say the hashes of what was scored, and how every neuroid was predicted."""
+FINGERPRINTS = ("stimuli_hash", "neuroids_hash", "splits_hash", "halvings_hash", "responses_hash")
+NEUROID_DIGITS = 4
 PACKAGES = ("numpy", "scipy", "scikit-learn", "xarray", "pandas", "torch", "h5py")
 
 
@@ -61,6 +66,10 @@ class RunRecord:
         Versions, platform, git revision.
     cost : mapping
         Seconds per stage and peak memory.
+    neuroids : mapping
+        How every neuroid was predicted: 'neuroid_id' (q,), and 'raw', 'internal_consistency' and, where the formula
+        corrects neuroid by neuroid, 'corrected', each (q, T), to four digits, means over splits; empty for scores of
+        whole populations. Figures and leaderboards need no more than this.
     record_version : int
     """
 
@@ -74,6 +83,7 @@ class RunRecord:
     dataset: Mapping[str, Any]
     environment: Mapping[str, Any]
     cost: Mapping[str, Any]
+    neuroids: Mapping[str, Any] = field(default_factory=dict)
     record_version: int = RECORD_VERSION
 
     def as_dict(self) -> dict[str, Any]:
@@ -138,6 +148,7 @@ def make_record(
             **result,
             **(_of_mapping(score) if metric_of(score) == PREDICTIVITY else _of_populations(score)),
             **{name: score.attrs[name] for name in counts},
+            "hashes": {name: score.attrs[name] for name in FINGERPRINTS if name in score.attrs},
             "silent_bins": int(score["silent"].sum()),
         },
         time_bins=summarise(score, benchmark.aggregation).to_dict("records"),
@@ -152,7 +163,22 @@ def make_record(
             **{key: value for key, value in score.attrs.items() if key.startswith("seconds_")},
             "peak_memory_mib": peak_memory_mib(),
         },
+        neuroids=neuroid_table(score) if metric_of(score) == PREDICTIVITY else {},
     )
+
+
+def neuroid_table(score: xr.Dataset) -> dict[str, Any]:
+    """Return how every neuroid was predicted; see `RunRecord`."""
+    named = {
+        "raw": nan_mean(score["predictivity"].transpose(SPLIT, NEUROID, TIME_BIN).values, 0),
+        "internal_consistency": score["internal_consistency"].transpose(NEUROID, TIME_BIN).values,
+    }
+    if "predictivity_corrected" in score:
+        named["corrected"] = nan_mean(score["predictivity_corrected"].transpose(SPLIT, NEUROID, TIME_BIN).values, 0)
+    return {
+        NEUROID_ID: score[NEUROID_ID].values.astype(str).tolist(),
+        **{name: values.round(NEUROID_DIGITS).tolist() for name, values in named.items()},
+    }
 
 
 def _of_mapping(score: xr.Dataset) -> dict[str, Any]:

@@ -56,6 +56,27 @@ def test_numbers_that_are_not_finite_are_null(tmp_path, score):
     assert load_record(record.save(tmp_path / "r.json"))["time_bins"][0]["corrected"] is None
 
 
+def test_a_record_says_how_every_neuroid_was_predicted_and_what_data_these_are(score):
+    score.predictivity_corrected.values[:, 2, 3] = np.nan
+    record = make_record(score, load_benchmark("sim-it"), load_manifest("sim-ventral"), {})
+    neuroids = record.as_dict()["neuroids"]
+    assert neuroids["neuroid_id"] == score.neuroid_id.values.tolist()
+    raw = score.predictivity.mean("split").transpose("neuroid", "time_bin").values
+    np.testing.assert_allclose(neuroids["raw"], raw, atol=5.1e-5)
+    assert neuroids["corrected"][2][3] is None and neuroids["corrected"][2][4] is not None
+    assert set(record.score["hashes"]) == {
+        "stimuli_hash", "neuroids_hash", "splits_hash", "halvings_hash", "responses_hash"
+    }  # fmt: skip
+    assert all(len(digits) == 16 for digits in record.score["hashes"].values())
+
+
+def test_a_table_takes_a_line_per_neuroid(tmp_path, score):
+    record = make_record(score, load_benchmark("sim-it"), load_manifest("sim-ventral"), {})
+    lines = record.save(tmp_path / "r.json").read_text().splitlines()
+    at = next(i for i, line in enumerate(lines) if line.strip() == '"raw": [')
+    assert [line.count(",") for line in lines[at + 1 : at + 7]] == [10] * 5 + [9]
+
+
 def test_broken_records_are_told(tmp_path):
     (tmp_path / "cut.json").write_text('{"record_version": 1, "sc')
     with pytest.raises(DataFileError, match=r"readable JSON file - .*cut\.json"):
