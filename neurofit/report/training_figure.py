@@ -106,14 +106,16 @@ def plot_zoo(table: ZooTable) -> Figure:
     plain_axes(*panels)
     add_caption(
         figure,
-        "Accuracy of each model trained alike: mean over seeds (large) and each seed (small, joined by a line). "
+        "Accuracy of each network, trained alike: mean over seeds (large) and each seed (small, joined by a line). "
         + table.sentence(),
     )
     figure.canvas.draw()  # the layout decides where points lie
     means = [100 * row.mean_top1 for row in table.rows]
     for axes, cost in zip(panels, costs, strict=True):
         spans = [(100 * min(row.top1), 100 * max(row.top1)) for row in table.rows]
-        label_points(axes, [row.model for row in table.rows], np.column_stack([cost, means]), spans)
+        # the zoo's names say which weights a network had before; these have been trained
+        names = [row.model.removesuffix("_untrained") for row in table.rows]
+        label_points(axes, names, np.column_stack([cost, means]), spans)
     return figure
 
 
