@@ -114,8 +114,8 @@ def plot_zoo(table: ZooTable) -> Figure:
     for axes, cost in zip(panels, costs, strict=True):
         spans = [(100 * min(row.top1), 100 * max(row.top1)) for row in table.rows]
         # the zoo's names say which weights a network had before; these have been trained
-        names = [row.model.removesuffix("_untrained") for row in table.rows]
-        label_points(axes, names, np.column_stack([cost, means]), spans)
+        shown = [row.model.removesuffix("_untrained") for row in table.rows]
+        label_points(axes, shown, np.column_stack([cost, means]), spans)
     return figure
 
 
