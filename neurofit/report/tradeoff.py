@@ -13,6 +13,7 @@ import numpy as np
 from neurofit.errors import ConfigurationError, DataFileError, listed
 from neurofit.kernel.pareto import pareto_front
 from neurofit.report.record import load_record
+from neurofit.report.runs import identity
 
 CostName = Literal["parameters", "units", "macs"]
 ValueName = Literal["predictivity", "top1"]
@@ -196,19 +197,8 @@ def _check_comparable(records: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def _identity(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return all that must be the same: the benchmark's fields one by one, formula, dataset and its files, counts."""
-    benchmark = {
-        f"benchmark.{name}": value for name, value in record["benchmark"].items() if name not in ("title", "source")
-    }
-    score, dataset = record["score"], record.get("dataset") or {}
-    return benchmark | {
-        "simulated": bool(record.get("simulated")),
-        "formula": score.get("formula"),
-        "dataset": dataset.get("name"),
-        "dataset files": [file.get("digest") for file in dataset.get("files", [])],
-        "n_stimuli": score.get("n_stimuli"),
-        "n_neuroids": score.get("n_neuroids"),
-    }
+    """Return all that must be the same, and how a static network is shown: a trade-off's points bear no mode."""
+    return {**identity(record), "benchmark.static": record["benchmark"].get("static")}
 
 
 def _point(path: str, record: Mapping[str, Any], x: CostName) -> Point:
