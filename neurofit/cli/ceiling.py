@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neurofit.cli import options as opt
+from neurofit.cli.examples import examples
 from neurofit.cli.output import Output
 
 if TYPE_CHECKING:
@@ -14,7 +15,10 @@ if TYPE_CHECKING:
 
     from neurofit.scoring.benchmark import Benchmark
 
-EXAMPLES = "Examples: neurofit ceiling --region IT   |   neurofit ceiling --benchmark sim-v4 --splits 3 --json"
+EXAMPLES = examples(
+    ("what a perfect model, or another animal, could predict", "neurofit ceiling --region IT"),
+    ("quicker, as JSON", "neurofit ceiling --benchmark sim-v4 --splits 3 --json"),
+)  # fmt: skip
 
 
 def ceiling(
@@ -55,7 +59,7 @@ def ceiling(
     folder = opt.writable(out)
     manifest = load_manifest(chosen.dataset)
     output.say(f"ceilings of {chosen.region} of {manifest.title}")
-    scores = _scores(chosen, data)
+    scores = _scores(chosen, data, output.progress)
     pooled = scores[0]
     table, pairs = summarise(pooled, chosen.aggregation), pair_table(scores, chosen.aggregation)
     record = make_ceiling_record(scores, chosen, manifest)
@@ -73,7 +77,7 @@ def ceiling(
     output.emit({**record, "written": {k: str(v) for k, v in written.items()}})
 
 
-def _scores(benchmark: Benchmark, data: Path | None) -> list[xr.Dataset]:
+def _scores(benchmark: Benchmark, data: Path | None, progress: bool) -> list[xr.Dataset]:
     """Return the score from all other animals, and those from single ones where that is not the same."""
     from neurofit.scoring.animals import animals_of
     from neurofit.scoring.inter_animal import NO_SOURCE, POOLED, load_recording, run_inter_animal
@@ -82,7 +86,7 @@ def _scores(benchmark: Benchmark, data: Path | None) -> list[xr.Dataset]:
     names = [animal.name for animal in animals_of(recording)]
     sources = [NO_SOURCE] if len(names) == 1 else [POOLED]
     sources += names if len(names) > 2 else []
-    return [run_inter_animal(benchmark, source=source, recording=recording, progress=True) for source in sources]
+    return [run_inter_animal(benchmark, source=source, recording=recording, progress=progress) for source in sources]
 
 
 def _say_what(output: Output, score: xr.Dataset, benchmark: Benchmark) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from neurofit.cli import options as opt
+from neurofit.cli.examples import examples
 from neurofit.cli.output import Output
 
 if TYPE_CHECKING:
@@ -18,10 +19,12 @@ if TYPE_CHECKING:
     from neurofit.scoring.run import Target
     from neurofit.subjects.library import LoadedSubject
 
-EXAMPLES = (
-    "Examples: neurofit compare rgc ff --region IT --mapping fixed   |   "
-    "neurofit compare rgc@conv4 ff@conv4 pixels --benchmark cowley2023-v4-201016   |   neurofit compare a.nc b.nc"
-)
+EXAMPLES = examples(
+    ("recurrent against feed-forward, one mapping for all bins", "neurofit compare rgc ff --region IT --mapping fixed"),
+    ("layers of one's choice, on recorded V4",
+     "neurofit compare rgc@conv4 ff@conv4 pixels \\\n    --benchmark cowley2023-v4-201016"),
+    ("scores that were saved before", "neurofit compare a.nc b.nc"),
+)  # fmt: skip
 
 Windows = Annotated[
     str | None, typer.Option(help="Such as early=70-150,late=150-260 in ms; those of the region by default.")
@@ -32,7 +35,8 @@ def compare(
     models: Annotated[
         list[str],
         typer.Argument(
-            help="Two or more: of the zoo or your own, MODEL@LAYER, or saved scores (.nc); first against others."
+            help="Two or more: of the zoo or your own, MODEL@LAYER, or saved scores (.nc); first against others.",
+            autocompletion=opt.names.compared,
         ),
     ],
     region: opt.Region = None,
@@ -65,6 +69,8 @@ def compare(
     features: opt.Features = "auto",
     memory: opt.Memory = "8GiB",
     scratch: opt.Scratch = None,
+    store: opt.Store = None,
+    no_store: opt.NoStore = False,
     data: opt.Data = None,
     out: opt.Out = Path("neurofit-out"),
     as_json: opt.AsJson = False,
@@ -97,7 +103,7 @@ def compare(
         )  # fmt: skip
         opt.check_predictivity(chosen, "compare")
         draws = {"image_groups": image_groups} if images == "refitted" else {"keep_predictions": True}
-        kept = opt.feature_options(features, memory, scratch)
+        kept = opt.feature_options(features, memory, scratch, store, no_store)
         subjects = _loaded(models, chosen, output, device=device, batch=batch, features=kept, announce=output.note)
         saved |= _scored(subjects, chosen, load_target(chosen, data), output, folder, mapping_device, draws)
     scores = [saved[name] for name in models]
@@ -169,7 +175,9 @@ def _scored(
     for name, (subject, layer) in subjects.items():
         output.say(f"{subject.name}, layer {layer}, on {benchmark.region} of {benchmark.dataset}")
         with output.of_others(), running_user_code(name.partition("@")[0]):
-            score = run(benchmark, subject, layer=layer, target=target, mapping_device=place, progress=True, **draws)
+            score = run(
+                benchmark, subject, layer=layer, target=target, mapping_device=place, progress=output.progress, **draws
+            )
         path = folder / f"{opt.slug(subject.name, layer, benchmark.region, opt.benchmark_stem(benchmark), *kind)}.nc"
         output.say(f"  score: {save_score(score, path)}")
         done[name] = score

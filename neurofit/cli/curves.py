@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from neurofit.cli import options as opt
+from neurofit.cli.examples import examples
 from neurofit.cli.output import Output
 
 if TYPE_CHECKING:
     from neurofit.report.training_record import TrainingRun
     from neurofit.report.training_table import Format
 
-EXAMPLES = (
-    "Examples: neurofit curves runs/gru-0 runs/gru-1   |   neurofit curves runs/* --table zoo.md --table-figure zoo.png"
-)
+EXAMPLES = examples(
+    ("two runs in one figure", "neurofit curves runs/gru-0 runs/gru-1"),
+    ("and a table of all models", "neurofit curves runs/* --table zoo.md --table-figure zoo.png"),
+)  # fmt: skip
 
 
 def curves(

@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from neurofit.cli.output import Output
+from neurofit.cli import convert, names
+from neurofit.cli.examples import examples
+from neurofit.cli.output import Output, readable_size
 from neurofit.files.fetch import CheckedFile, check, dataset_folder, fetch
 from neurofit.files.manifest import FileEntry, Manifest, list_manifests, load_manifest
 
 app = typer.Typer(
-    help="List, describe, fetch and check datasets.",
+    help="List, describe, fetch and check datasets; convert and inspect recordings.",
     no_args_is_help=True,
-    epilog="Example: neurofit data fetch cowley2023-v4-201016",
+    epilog=examples(
+        ("what there is, and what is here", "neurofit data list"),
+        ("bring one here", "neurofit data fetch cowley2023-v4-201016"),
+    ),
 )
 
 _EXIT_WRONG = 2  # as for every broken promise
-_UNITS = ("B", "kB", "MB", "GB")
 
 _NAME_HELP = "Name in `neurofit data list`, or a .toml manifest of your own."
 
-Name = Annotated[str, typer.Argument(help=_NAME_HELP)]
-NameOrAll = Annotated[str | None, typer.Argument(help=f"{_NAME_HELP} All that were fetched if absent.")]
+Name = Annotated[str, typer.Argument(help=_NAME_HELP, autocompletion=names.datasets)]
+NameOrAll = Annotated[
+    str | None, typer.Argument(help=f"{_NAME_HELP} All that were fetched if absent.", autocompletion=names.datasets)
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 Folder = Annotated[
     Path | None,
@@ -36,7 +42,13 @@ From = Annotated[
 ]
 
 
-@app.command("list", epilog="Example: neurofit data list --json")
+@app.command(
+    "list",
+    epilog=examples(
+        ("all of them, with licence and state", "neurofit data list"),
+        ("for a program, of another data folder", "neurofit data list --json --folder /scratch/neurofit"),
+    ),
+)
 def list_(as_json: Json = False, folder: Folder = None) -> None:
     """List the datasets, with what is fetched of them."""
     output = Output(as_json)
@@ -50,7 +62,12 @@ def list_(as_json: Json = False, folder: Folder = None) -> None:
     output.emit(rows)
 
 
-@app.command(epilog="Example: neurofit data info majajhong2015-temporal-public")
+@app.command(
+    epilog=examples(
+        ("licence, citation and files", "neurofit data info majajhong2015-temporal-public"),
+        ("of a manifest of your own", "neurofit data info my-recording.toml"),
+    )
+)
 def info(name: Name, as_json: Json = False, folder: Folder = None) -> None:
     """Describe one dataset: what it holds, its terms, what to cite, its files."""
     output = Output(as_json)
@@ -67,7 +84,13 @@ def info(name: Name, as_json: Json = False, folder: Folder = None) -> None:
     output.emit(dataclasses.asdict(manifest) | {"state": _state(manifest, folder), "folder": place})
 
 
-@app.command("fetch", epilog="Example: neurofit data fetch cowley2023-v4-201016 --from ~/Downloads")
+@app.command(
+    "fetch",
+    epilog=examples(
+        ("download, or go on where a download was cut", "neurofit data fetch cowley2023-v4-201016"),
+        ("take files that you have", "neurofit data fetch cowley2023-v4-201016 --from ~/Downloads"),
+    ),
+)
 def fetch_(name: Name, from_: From = None, folder: Folder = None, as_json: Json = False) -> None:
     """Bring a dataset's files to this machine and verify them.
 
@@ -76,15 +99,21 @@ def fetch_(name: Name, from_: From = None, folder: Folder = None, as_json: Json 
     output = Output(as_json)
     manifest = load_manifest(name)
     output.note(f"{manifest.title} - licence: {manifest.licence}" + (f" ({manifest.terms})" if manifest.terms else ""))
-    files = fetch(manifest, folder, from_folder=from_)
+    files = fetch(manifest, folder, from_folder=from_, progress=output.progress)
     if not files:
         output.say(f"{manifest.name} is simulated: there is nothing to fetch")
     for file in files:
-        output.say(f"{file.status}: {file.path} ({_readable_size(file.size)}, {file.digest})")
+        output.say(f"{file.status}: {file.path} ({readable_size(file.size)}, {file.digest})")
     output.emit({"name": manifest.name, "files": [dataclasses.asdict(file) for file in files]})
 
 
-@app.command("check", epilog="Example: neurofit data check cowley2023-v4-201016")
+@app.command(
+    "check",
+    epilog=examples(
+        ("one dataset, by its hashes", "neurofit data check cowley2023-v4-201016"),
+        ("all that were fetched", "neurofit data check"),
+    ),
+)
 def check_(name: NameOrAll = None, folder: Folder = None, as_json: Json = False) -> None:
     """Compare the files of one dataset, or of all that were fetched, with their sizes and hashes.
 
@@ -108,6 +137,10 @@ def check_(name: NameOrAll = None, folder: Folder = None, as_json: Json = False)
     output.emit(document)
     if not all(row["ok"] for row in document):
         raise typer.Exit(_EXIT_WRONG)
+
+
+app.command("convert", epilog=convert.EXAMPLES)(convert.convert)
+app.command("inspect", epilog=convert.INSPECT_EXAMPLES)(convert.inspect)
 
 
 def _is_right(files: list[CheckedFile]) -> bool:
@@ -164,17 +197,5 @@ def _remarks(entry: FileEntry) -> list[str]:
 def _size_of(entry: FileEntry) -> str:
     """Say what is known of a file's size."""
     if entry.size is None and entry.size_min is not None and entry.size_max is not None:
-        return f"{_readable_size(entry.size_min)} to {_readable_size(entry.size_max)}"
-    return _readable_size(entry.size)
-
-
-def _readable_size(size: int | None) -> str:
-    """Write a number of bytes in the largest unit that it fills; 1 kB is 1000 bytes."""
-    if size is None:
-        return "size unknown"
-    value: Any = size
-    for unit in _UNITS:
-        if value < 1000 or unit == _UNITS[-1]:
-            break
-        value /= 1000
-    return f"{value:.4g} {unit}"
+        return f"{readable_size(entry.size_min)} to {readable_size(entry.size_max)}"
+    return readable_size(entry.size)

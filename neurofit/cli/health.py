@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from neurofit.cli import options as opt
+from neurofit.cli.examples import examples
 from neurofit.cli.output import Output
 
 if TYPE_CHECKING:
@@ -19,19 +20,18 @@ if TYPE_CHECKING:
     from neurofit.scoring.benchmark import Benchmark
     from neurofit.scoring.health_summary import ComponentDiagnosis, LearningDiagnosis
 
-EXAMPLES = (
-    "Examples: neurofit health --model rgc --region IT   |   "
-    "neurofit health --model ff --benchmark cowley2023-v4-201016 --curves learning --sizes 60,120,240,450"
-)
+EXAMPLES = examples(
+    ("are there enough images, and how many components", "neurofit health --model rgc --region IT"),
+    ("the learning curve alone, at sizes of one's choice",
+     "neurofit health --model ff --benchmark cowley2023-v4-201016 \\\n    --curves learning --sizes 60,120,240,450"),
+)  # fmt: skip
 
 
 def health(
     model: opt.Model,
     region: opt.Region = None,
     benchmark: opt.BenchmarkName = None,
-    layer: Annotated[
-        str | None, typer.Option(help="Layer of the model; the one committed to the region by default.")
-    ] = None,
+    layer: opt.Layer = None,
     curves: Annotated[
         Literal["both", "components", "learning"], typer.Option(help="Which curves; ridge has no components.")
     ] = "both",
@@ -101,11 +101,11 @@ def health(
     output.say(f"{subject.name}, layer {layer}, on {chosen.region} of {manifest.title} ({kind})")
     output.say(f"benchmark {chosen.name}, version {chosen.version}; {NOTE}")
     with output.of_others(), running_user_code(model):
-        source = record_layers(chosen, subject, target, [layer], progress=True)[layer]
+        source = record_layers(chosen, subject, target, [layer], progress=output.progress)[layer]
     course = {name: source.attrs[name] for name in ("static_mode", "time_course")}
     output.say(f"mapping: {chosen.mapping.estimator()!r}, {chosen.mapping.temporal} in time")
     output.say(f"time course of {subject.name}: {course['time_course']}")
-    found = _computed(wanted, source, target.recording, chosen, numbers, steps, seed, every_bin)
+    found = _computed(wanted, source, target.recording, chosen, numbers, steps, seed, every_bin, output.progress)
     diagnoses = _diagnosed(output, found, chosen, resamples)
     record = make_health_record(found, diagnoses, chosen, manifest, {**subject.describe(), "layer": layer, **course})
     figure = plot_health(
@@ -157,16 +157,17 @@ def _computed(
     sizes: list[int] | None,
     seed: int,
     every_bin: bool,
+    progress: bool,
 ) -> dict[str, xr.Dataset]:
     from neurofit.scoring.health import check_curves, component_curve, headline_bins, learning_curve
 
     check_curves(source, target, benchmark, grid, sizes, wanted)
     found = {}
     if "components" in wanted:
-        found["components"] = component_curve(source, target, benchmark, grid=grid, progress=True)
+        found["components"] = component_curve(source, target, benchmark, grid=grid, progress=progress)
     if "learning" in wanted:
         one, two = (source, target) if every_bin else headline_bins(source, target, benchmark)
-        found["learning"] = learning_curve(one, two, benchmark, sizes=sizes, random_state=seed, progress=True)
+        found["learning"] = learning_curve(one, two, benchmark, sizes=sizes, random_state=seed, progress=progress)
     course = {f"source_{name}": source.attrs[name] for name in ("static_mode", "time_course")}
     return {name: curve.assign_attrs(course) for name, curve in found.items()}
 

@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from neurofit.cli import options as opt
+from neurofit.cli.examples import examples
 from neurofit.cli.output import Output
 
 if TYPE_CHECKING:
     from neurofit.scoring.commitment import Commitment
 
-EXAMPLES = (
-    "Examples: neurofit layers --model rgc --region IT   |   "
-    "neurofit layers --model ff --benchmark cowley2023-v4-201016 --per neuroid"
-)
+EXAMPLES = examples(
+    ("which layer matches a region", "neurofit layers --model rgc --region IT"),
+    ("one layer for each neuroid, on recorded V4",
+     "neurofit layers --model ff --benchmark cowley2023-v4-201016 --per neuroid"),
+)  # fmt: skip
 
 
 def layers(
@@ -31,7 +33,10 @@ def layers(
         typer.Option(help="What is averaged over the window: responses, before they are mapped, or the r of its bins."),
     ] = "responses",
     layer: Annotated[
-        list[str] | None, typer.Option(help="A layer to compare; repeat it for several. All by default.")
+        list[str] | None,
+        typer.Option(
+            help="A layer to compare; repeat it for several. All by default.", autocompletion=opt.names.layers
+        ),
     ] = None,
     inner_splits: Annotated[
         int, typer.Option(min=1, help="Splits of each split's training stimuli, by which its layer is chosen.")
@@ -45,7 +50,12 @@ def layers(
     splits: opt.Splits = None,
     halvings: opt.Halvings = None,
     formula: Annotated[
-        str, typer.Option(help="Noise correction of what is shown; layers are always chosen by raw r.")
+        str,
+        typer.Option(
+            help="Noise correction of what is shown; layers are always chosen by raw r.",
+            autocompletion=opt.names.formulas,
+            rich_help_panel=opt.VARIED,
+        ),
     ] = "raw",
     device: opt.Device = None,
     batch: opt.Batch = None,
@@ -53,6 +63,8 @@ def layers(
     features: opt.Features = "auto",
     memory: opt.Memory = "8GiB",
     scratch: opt.Scratch = None,
+    store: opt.Store = None,
+    no_store: opt.NoStore = False,
     data: opt.Data = None,
     out: opt.Out = Path("neurofit-out"),
     as_json: opt.AsJson = False,
@@ -84,7 +96,7 @@ def layers(
     from neurofit.subjects.user_code import running_user_code
 
     place = str(choose_device(mapping_device))
-    kept = opt.feature_options(features, memory, scratch)
+    kept = opt.feature_options(features, memory, scratch, store, no_store)
     with output.of_others():
         subject = load_subject(model, device=device, batch=batch, features=kept, announce=output.say)
     subject = as_benchmarked(subject, chosen, must=static_mode is not None)
@@ -99,7 +111,7 @@ def layers(
     with output.of_others(), running_user_code(model):
         result = score_layers(
             chosen, subject, per=per, average=average, layers=layer, n_inner=inner_splits, formula=formula, data=data,
-            mapping_device=place, progress=True,
+            mapping_device=place, progress=output.progress,
         )  # fmt: skip
     told = result.committed.attrs
     output.say(f"mapping: {told['mapping']}, {told['temporal_mapping']} in time")

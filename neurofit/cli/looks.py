@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from neurofit.cli import names
 from neurofit.cli import options as opt
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ LookBenchmark = Annotated[
     typer.Option(
         "--look-benchmark",
         help="Score the network against it while it is trained: a benchmark by name or TOML file; several times.",
+        autocompletion=names.benchmarks,
     ),
 ]
 LookEvery = Annotated[

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from neurofit.cli import names
+from neurofit.cli.examples import examples
 from neurofit.cli.output import Output
 
 if TYPE_CHECKING:
@@ -17,7 +19,10 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="List, describe and fetch models.",
     no_args_is_help=True,
-    epilog="Example: neurofit models fetch rgc_intermediate",
+    epilog=examples(
+        ("what there is", "neurofit models list"),
+        ("weights that the authors released", "neurofit models fetch rgc_intermediate"),
+    ),
 )
 
 _NOTHING = "-"
@@ -38,7 +43,13 @@ Discard = Annotated[
 ]
 
 
-@app.command("list", epilog="Example: neurofit models list --json")
+@app.command(
+    "list",
+    epilog=examples(
+        ("the zoo, with parameters, weights and accuracy", "neurofit models list"),
+        ("for a program", "neurofit models list --json"),
+    ),
+)
 def list_(as_json: Json = False, folder: Folder = None) -> None:
     """List the models: parameters, where their weights come from, expected top-1 accuracy, licence."""
     from neurofit.models.description import describe_model
@@ -54,10 +65,19 @@ def list_(as_json: Json = False, folder: Folder = None) -> None:
     output.emit([_without_layers(model) for model in models])
 
 
-@app.command(epilog="Example: neurofit models show rgc_intermediate")
+@app.command(
+    epilog=examples(
+        ("layers, cells, feedback, operations", "neurofit models show rgc_intermediate"),
+        ("of an architecture file", "neurofit models show mine.toml"),
+    )
+)
 def show(
     name: Annotated[
-        str, typer.Argument(help="Name in `neurofit models list`, or the path of an architecture file (.toml).")
+        str,
+        typer.Argument(
+            help="Name in `neurofit models list`, or the path of an architecture file (.toml).",
+            autocompletion=names.models,
+        ),
     ],
     as_json: Json = False,
     folder: Folder = None,
@@ -80,9 +100,19 @@ def show(
     output.emit(dataclasses.asdict(model) | cost)
 
 
-@app.command(epilog="Example: neurofit models export rgc mine.toml")
+@app.command(
+    epilog=examples(
+        ("a file to change", "neurofit models export rgc mine.toml"),
+        ("of a network of the papers", "neurofit models export rgc_intermediate nets/deep.toml"),
+    )
+)
 def export(
-    name: Annotated[str, typer.Argument(help="Name in `neurofit models list`, or the path of an architecture file.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="Name in `neurofit models list`, or the path of an architecture file.", autocompletion=names.networks
+        ),
+    ],
     path: Annotated[Path, typer.Argument(help="TOML file to write; its name is the new model's.")],
     as_json: Json = False,
 ) -> None:
@@ -101,9 +131,19 @@ def export(
     output.emit({"model": name, "path": str(path), "architecture_sha256": architecture_hash(entry)})
 
 
-@app.command(epilog="Example: neurofit models fetch rgc_intermediate --from ~/Downloads/ckpts")
+@app.command(
+    epilog=examples(
+        ("download, verify and convert", "neurofit models fetch rgc_intermediate"),
+        ("from a checkpoint that you have", "neurofit models fetch rgc_intermediate --from ~/Downloads/ckpts"),
+    )
+)
 def fetch(
-    name: Annotated[str, typer.Argument(help="Name of a model in `neurofit models list` that has released weights.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="Name of a model in `neurofit models list` that has released weights.", autocompletion=names.released
+        ),
+    ],
     from_: From = None,
     folder: Folder = None,
     discard_checkpoint: Discard = False,
@@ -119,13 +159,13 @@ def fetch(
     output = Output(as_json)
     manifest = released_manifest(name)
     output.note(f"{manifest.title} - licence: {manifest.licence}" + (f" ({manifest.terms})" if manifest.terms else ""))
-    fetched = fetch_released(name, folder, from_, discard_checkpoint)
+    fetched = fetch_released(name, folder, from_, discard_checkpoint, output.progress)
     for file in fetched.files:
         output.say(f"{file.status}: {file.path} ({file.size:,} bytes, {file.digest})")
     verb = "already there and verified" if fetched.status == "already there" else "converted"
     output.say(f"{verb}: {fetched.path} ({fetched.stored.size:,} bytes)")
     if fetched.stored.trusted_on_first_use:
-        output.note("nobody publishes checksums of these weights: they are what came on the first fetch")
+        output.warn("nobody publishes checksums of these weights: they are what came on the first fetch")
     output.emit(
         {"status": fetched.status, "path": fetched.path, "trusted_on_first_use": fetched.stored.trusted_on_first_use}
         | dataclasses.asdict(fetched.stored)

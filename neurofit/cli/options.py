@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from neurofit.cli import names
 from neurofit.cli.output import size_in_bytes
 
 if TYPE_CHECKING:
@@ -18,73 +19,177 @@ if TYPE_CHECKING:
 # The embedded, simulated default for each region.
 DEFAULT_BENCHMARKS = {"V4": "sim-v4", "IT": "sim-it", "pIT": "sim-it", "aIT": "sim-it"}
 
+# Panels of help: a command's own questions come first, in its first panel.
+VARIED, COMPUTING, FILES = "Instead of what the benchmark says", "Computing", "Files and output"
+
 Model = Annotated[
     str,
-    typer.Option(help="Model of the zoo, such as rgc, or your own: file.toml, file.py:factory, package.mod:factory."),
+    typer.Option(
+        help="Model of the zoo, such as rgc, or your own: file.toml, file.py:factory, package.mod:factory.",
+        autocompletion=names.models,
+    ),
 ]
-Region = Annotated[str | None, typer.Option(help="V4, IT, pIT, aIT ...; the benchmark's own by default.")]
+Region = Annotated[
+    str | None,
+    typer.Option(help="V4, IT, pIT, aIT ...; the benchmark's own by default.", autocompletion=names.regions),
+]
+Layer = Annotated[
+    str | None,
+    typer.Option(help="Layer of the model; the one committed to the region by default.", autocompletion=names.layers),
+]
 BenchmarkName = Annotated[
     str | None,
     typer.Option(
-        "--benchmark", help="Benchmark by name or TOML file; the embedded simulated one of the region by default."
+        "--benchmark",
+        help="Benchmark by name or TOML file; the embedded simulated one of the region by default.",
+        autocompletion=names.benchmarks,
     ),
 ]
 TemporalMapping = Annotated[
-    Literal["per-bin", "fixed"] | None, typer.Option("--mapping", help="One mapping per time bin, or one for all.")
+    Literal["per-bin", "fixed"] | None,
+    typer.Option("--mapping", help="One mapping per time bin, or one for all.", rich_help_panel=VARIED),
 ]
 StaticMode = Annotated[
     Literal["own", "constant", "once", "uniform", "graded"] | None,
-    typer.Option("--static-mode", help="What a network without dynamics does in time; the benchmark's by default."),
+    typer.Option(
+        "--static-mode",
+        metavar="MODE",
+        help="What a network without dynamics does in time: own, constant, once, uniform or graded; the benchmark's "
+        "by default.",
+        rich_help_panel=VARIED,
+    ),
 ]
 StaticLatency = Annotated[
-    int | None, typer.Option("--static-latency-ms", min=0, help="When its responses begin; the mode's own by default.")
+    int | None,
+    typer.Option(
+        "--static-latency-ms",
+        min=0,
+        metavar="MS",
+        help="When its responses begin; the mode's own by default.",
+        rich_help_panel=VARIED,
+    ),
 ]
 StaticLayers = Annotated[
-    str | None, typer.Option("--static-layers", help="Its layers in uniform and graded, such as conv4,conv5; all.")
+    str | None,
+    typer.Option(
+        "--static-layers", help="Its layers in uniform and graded, such as conv4,conv5; all.", rich_help_panel=VARIED
+    ),
 ]
 Metric = Annotated[
     Literal["predictivity", "rsa", "decoding"] | None,
-    typer.Option(help="What is compared: predictions, RDMs, or what is decoded; the benchmark's own by default."),
+    typer.Option(
+        metavar="METRIC",
+        help="What is compared: predictions (predictivity), RDMs (rsa), or what is decoded (decoding); the "
+        "benchmark's own by default.",
+        rich_help_panel=VARIED,
+    ),
 ]
 Regression = Annotated[
-    Literal["pls", "ridge"] | None, typer.Option(help="Partial least squares, or ridge with a penalty per neuroid.")
+    Literal["pls", "ridge"] | None,
+    typer.Option(help="Partial least squares, or ridge with a penalty per neuroid.", rich_help_panel=VARIED),
 ]
-Components = Annotated[int | None, typer.Option(min=1, help="PLS components.")]
-Splits = Annotated[int | None, typer.Option(min=1, help="Train/test splits.")]
-Halvings = Annotated[int | None, typer.Option(min=1, help="Halvings of the repetitions.")]
+Components = Annotated[int | None, typer.Option(min=1, metavar="N", help="PLS components.", rich_help_panel=VARIED)]
+Splits = Annotated[int | None, typer.Option(min=1, metavar="N", help="Train/test splits.", rich_help_panel=VARIED)]
+Halvings = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="Halvings of the repetitions.", rich_help_panel=VARIED)
+]
 FormulaName = Annotated[
-    str | None, typer.Option("--formula", help="Noise correction: both, neural, both-squared, raw ...")
+    str | None,
+    typer.Option(
+        "--formula",
+        help="Noise correction: both, neural, both-squared, raw ...",
+        autocompletion=names.formulas,
+        rich_help_panel=VARIED,
+    ),
 ]
 Device = Annotated[
-    str | None, typer.Option(help="cpu, cuda, mps or auto; cpu by default, or as your own model has it.")
+    str | None,
+    typer.Option(
+        help="cpu, cuda, mps or auto; cpu by default, or as your own model has it.",
+        autocompletion=names.devices,
+        rich_help_panel=COMPUTING,
+    ),
 ]
 Batch = Annotated[
-    int | None, typer.Option(min=1, help="Images per forward pass; 32 by default, or as your own model has it.")
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="Images per forward pass; 32 by default, or as your own model has it.",
+        rich_help_panel=COMPUTING,
+    ),
 ]
 Precision = Annotated[
-    Literal["float32", "bfloat16", "float16"], typer.Option(help="Of the network; lower ones need a device for it.")
+    Literal["float32", "bfloat16", "float16"],
+    typer.Option(
+        metavar="TYPE",
+        help="Of the network: float32, bfloat16 or float16; lower ones need a device for it.",
+        rich_help_panel=COMPUTING,
+    ),
 ]
-ChannelsLast = Annotated[bool, typer.Option("--channels-last", help="Channels next to each other.")]
-Compiled = Annotated[bool, typer.Option("--compile", help="Compile the network; slow to start.")]
-MappingDevice = Annotated[str, typer.Option(help="Where PLS is computed: cpu, or cuda.")]
+ChannelsLast = Annotated[
+    bool, typer.Option("--channels-last", help="Channels next to each other.", rich_help_panel=COMPUTING)
+]
+Compiled = Annotated[
+    bool, typer.Option("--compile", help="Compile the network; slow to start.", rich_help_panel=COMPUTING)
+]
+MappingDevice = Annotated[
+    str,
+    typer.Option(help="Where PLS is computed: cpu, or cuda.", autocompletion=names.devices, rich_help_panel=COMPUTING),
+]
 Features = Annotated[
     Literal["auto", "raw", "dual", "projected"],
-    typer.Option(help="Wide layers: exact by inner products (dual), projected, or as they are (raw); auto: what fits."),
+    typer.Option(
+        metavar="KIND",
+        help="Wide layers: exact by inner products (dual), projected, or as they are (raw); auto: what fits.",
+        rich_help_panel=COMPUTING,
+    ),
 ]
-Memory = Annotated[str, typer.Option(help="What features may use at most, such as 8GiB or 500MB.")]
+Memory = Annotated[
+    str, typer.Option(help="What features may use at most, such as 8GiB or 500MB.", rich_help_panel=COMPUTING)
+]
+RunMemory = Annotated[
+    str,
+    typer.Option(
+        "--memory",
+        help="What the run may use at most, such as 8GiB or 500MB: it is fitted into it, or refused.",
+        rich_help_panel=COMPUTING,
+    ),
+]
+Plan = Annotated[
+    bool, typer.Option("--plan", help="Say what would be computed, its memory and about its time; compute nothing.")
+]
 Scratch = Annotated[
-    Path | None, typer.Option(help="Folder for temporary files of wide layers; the system's by default.")
+    Path | None,
+    typer.Option(help="Folder for temporary files of wide layers; the system's by default.", rich_help_panel=COMPUTING),
+]
+Store = Annotated[
+    str | None,
+    typer.Option(
+        help="Folder in which features are kept for the next time, or 'default'; by default NEUROFIT_STORE, if set.",
+        show_default=False,
+        rich_help_panel=COMPUTING,
+    ),
+]
+NoStore = Annotated[
+    bool, typer.Option("--no-store", help="Compute all features, and keep none.", rich_help_panel=COMPUTING)
 ]
 ImageGroups = Annotated[
     int | None,
     typer.Option(
-        "--image-groups", min=5, help="Also score without each of so many groups of images, to compare later."
+        "--image-groups",
+        min=5,
+        metavar="N",
+        help="Also score without each of so many groups of images, to compare later.",
     ),
 ]
 Predictions = Annotated[bool, typer.Option("--predictions", help="Keep held-out predictions in the score's file.")]
-Data = Annotated[Path | None, typer.Option(help="Folder of fetched datasets; the user's data folder by default.")]
-Out = Annotated[Path, typer.Option(help="Folder for record, score and figure.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the record as one JSON document.")]
+Data = Annotated[
+    Path | None,
+    typer.Option(help="Folder of fetched datasets; the user's data folder by default.", rich_help_panel=FILES),
+]
+Out = Annotated[Path, typer.Option(help="Folder for record, score and figure.", rich_help_panel=FILES)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the record as one JSON document.", rich_help_panel=FILES)]
 
 
 def benchmark_named(name: str | None, region: str | None) -> Benchmark:
@@ -137,11 +242,14 @@ def layer_names(text: str | None) -> tuple[str, ...] | None:
     return None if text is None else tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-def feature_options(choice: Any, memory: str, scratch: Path | None) -> FeatureOptions | None:
+def feature_options(
+    choice: Any, memory: str, scratch: Path | None, store: str | None = None, no_store: bool = True
+) -> FeatureOptions | None:
     """Return how features may be kept; None is as the model has it."""
+    from neurofit.files.store import store_folder
     from neurofit.subjects.features import FeatureOptions
 
-    chosen = FeatureOptions(choice, size_in_bytes(memory), scratch)
+    chosen = FeatureOptions(choice, size_in_bytes(memory), scratch, None if no_store else store_folder(store))
     return None if chosen == FeatureOptions() else chosen
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from neurofit.cli import options as opt
+from neurofit.cli.examples import examples
 from neurofit.cli.output import Output
 
 if TYPE_CHECKING:
@@ -19,21 +20,24 @@ if TYPE_CHECKING:
     from neurofit.scoring.solution_comparison import SolutionTimeComparison
     from neurofit.subjects.library import LoadedSubject
 
-EXAMPLES = (
-    "Examples: neurofit ost --region IT   |   neurofit ost --model rgc --region IT --classifier logistic   |   "
-    "neurofit ost --benchmark my-recording.toml --labels object_name --reference 1.5"
-)
+EXAMPLES = examples(
+    ("when IT itself has solved each image", "neurofit ost --region IT"),
+    ("and whether a model solves them in the same order", "neurofit ost --model rgc --region IT --classifier logistic"),
+    ("a recording of your own, with its objects' names",
+     "neurofit ost --benchmark my-recording.toml --labels object_name \\\n    --reference 1.5"),
+)  # fmt: skip
 
 
 def ost(
     model: Annotated[
-        str | None, typer.Option(help="Model to be compared; without one, the recording alone is decoded.")
+        str | None,
+        typer.Option(
+            help="Model to be compared; without one, the recording alone is decoded.", autocompletion=opt.names.models
+        ),
     ] = None,
     region: opt.Region = None,
     benchmark: opt.BenchmarkName = None,
-    layer: Annotated[
-        str | None, typer.Option(help="Layer of the model; the one committed to the region by default.")
-    ] = None,
+    layer: opt.Layer = None,
     labels: Annotated[
         str | None, typer.Option(help="What is decoded: category_name where the recording has it, or object_name ...")
     ] = None,
@@ -82,22 +86,22 @@ def ost(
     manifest = load_manifest(chosen.dataset)
     cost = {}
     recording, target = _recording(chosen, data, with_stimuli=subject is not None)
-    shared: dict[str, Any] = {"classifier": classifier, "labels": labels}
+    shared: dict[str, Any] = {"classifier": classifier, "labels": labels, "progress": output.progress}
     splitter = chosen.splits.splitter()
     began = time.perf_counter()
-    neural = object_solution_times(recording, reference=reference, splitter=splitter, progress=True, **shared)
+    neural = object_solution_times(recording, reference=reference, splitter=splitter, **shared)
     cost["seconds_neural"] = round(time.perf_counter() - began, 3)
     _say_what(output, neural, chosen)
     consistency = None
     if ceiling:
         consistency = solution_time_consistency(
-            recording, n_halvings=ceiling, reference=reference, splitter=splitter, progress=True, **shared
+            recording, n_halvings=ceiling, reference=reference, splitter=splitter, **shared
         )
     theirs, comparison, told = None, None, None
     if subject is not None and target is not None and model is not None:
         began = time.perf_counter()
         activations = _activations(output, chosen, subject, target, layer, model)
-        theirs = solution_times_of_model(activations, neural, splitter=splitter, progress=True)
+        theirs = solution_times_of_model(activations, neural, splitter=splitter, progress=output.progress)
         comparison = compare_solution_times(theirs, neural)
         told = {**subject.describe(), "layer": layer, **activations.attrs}
         cost["seconds_model"] = round(time.perf_counter() - began, 3)
@@ -189,7 +193,7 @@ def _activations(
     # whatever the benchmark compares: patterns that are kept for RSA have lost what is decoded
     decoded = replace(benchmark, metric=MetricSpec("decoding"))
     with output.of_others(), running_user_code(model):
-        return record_layers(decoded, subject, target, [str(layer)], progress=True)[str(layer)]
+        return record_layers(decoded, subject, target, [str(layer)], progress=output.progress)[str(layer)]
 
 
 def _say_what(output: Output, neural: xr.Dataset, benchmark: Benchmark) -> None:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from neurofit.cli import options as opt
+from neurofit.cli.examples import examples
 from neurofit.cli.output import Output
+from neurofit.cli.plan_words import say_changes, say_plan
 from neurofit.cli.population_words import say_population_score
 
 if TYPE_CHECKING:
@@ -18,20 +20,22 @@ if TYPE_CHECKING:
     from neurofit.report.record import RunRecord
     from neurofit.scoring.benchmark import Benchmark
     from neurofit.scoring.commitment import Commitment
+    from neurofit.scoring.plan import Planned
+    from neurofit.subjects.library import LoadedSubject
 
-EXAMPLES = (
-    "Examples: neurofit score --model rgc --region IT   |   "
-    "neurofit score --model ff --benchmark cowley2023-v4-201016 --json"
-)
+EXAMPLES = examples(
+    ("the bundled recurrent network on the embedded, simulated IT", "neurofit score --model rgc --region IT"),
+    ("on recorded V4, the record as JSON", "neurofit score --model ff --benchmark cowley2023-v4-201016 --json"),
+    ("a network of your own, by the similarity of its responses",
+     "neurofit score --model nets/mine.py:factory --layer conv --region V4 \\\n    --metric rsa"),
+)  # fmt: skip
 
 
 def score(
     model: opt.Model,
     region: opt.Region = None,
     benchmark: opt.BenchmarkName = None,
-    layer: Annotated[
-        str | None, typer.Option(help="Layer of the model; the one committed to the region by default.")
-    ] = None,
+    layer: opt.Layer = None,
     commitment: Annotated[
         Path | None, typer.Option(help="File of `neurofit layers`: each split has the layer of its training stimuli.")
     ] = None,
@@ -54,10 +58,13 @@ def score(
     compiled: opt.Compiled = False,
     mapping_device: opt.MappingDevice = "cpu",
     features: opt.Features = "auto",
-    memory: opt.Memory = "8GiB",
+    memory: opt.RunMemory = "8GiB",
     scratch: opt.Scratch = None,
+    store: opt.Store = None,
+    no_store: opt.NoStore = False,
     data: opt.Data = None,
     out: opt.Out = Path("neurofit-out"),
+    plan: opt.Plan = False,
     as_json: opt.AsJson = False,
 ) -> None:
     """Score a model against a region's responses, time bin by time bin."""
@@ -94,7 +101,7 @@ def score(
             model,
             device=device,
             batch=batch,
-            features=opt.feature_options(features, memory, scratch),
+            features=opt.feature_options(features, memory, scratch, store, no_store),
             announce=output.say,
             execution=opt.execution(precision, channels_last, compiled),
         )
@@ -105,13 +112,25 @@ def score(
     if following is None:
         layer = layer or committed_layer(subject, chosen.region)
         opt.check_layer(layer, subject)
+    if plan:
+        with output.of_others(), running_user_code(model):
+            planned = _planned(chosen, subject, layer, following, memory, data, place, timed=True)
+        if planned is None:
+            raise _unplannable(chosen, subject, following)
+        say_plan(output, planned.plan)
+        return
     folder = opt.writable(out)
     manifest = load_manifest(chosen.dataset)
     which = f"layer {layer}" if following is None else f"layers as in {commitment}"
     output.say(f"{subject.name}, {which}, on {chosen.region} of {manifest.title}")
-    options: Any = {"data": data, "mapping_device": place, "progress": True}
+    options: Any = {"data": data, "mapping_device": place, "progress": output.progress}
     extras = _extras(chosen, following, image_groups, predictions)
     with output.of_others(), running_user_code(model):
+        planned = _planned(chosen, subject, layer, following, memory, data, place)
+        if planned is not None:
+            say_changes(output, planned.plan)
+            subject = planned.subject
+            options |= {"target": planned.target, "n_jobs": planned.plan.threads}
         if following is None:
             result = run(chosen, subject, layer=str(layer), **options, **extras)
         else:
@@ -121,6 +140,44 @@ def score(
     _say(output, result, chosen, record)
     stem = opt.slug(subject.name, layer or "committed", chosen.region, opt.benchmark_stem(chosen))
     _write(output, folder / stem, result, record, chosen)
+
+
+def _planned(
+    benchmark: Benchmark,
+    subject: LoadedSubject,
+    layer: str | None,
+    following: Commitment | None,
+    memory: str,
+    data: Path | None,
+    mapping_device: str,
+    timed: bool = False,
+) -> Planned | None:
+    """Fit a score into its memory; None where that is not predicted: see `_unplannable`."""
+    from neurofit.cli.output import size_in_bytes
+    from neurofit.scoring.metrics import PREDICTIVITY
+    from neurofit.scoring.plan import plan_run
+    from neurofit.scoring.run import load_target
+    from neurofit.subjects.model_subject import ModelSubject
+
+    if layer is None or following is not None or benchmark.metric.kind != PREDICTIVITY:
+        return None
+    if not isinstance(subject, ModelSubject):
+        return None
+    if mapping_device != "cpu" and not timed:
+        return None
+    limit = size_in_bytes(memory)
+    return plan_run(benchmark, subject, layer, load_target(benchmark, data), limit_bytes=limit, timed=timed)
+
+
+def _unplannable(benchmark: Benchmark, subject: LoadedSubject, following: Commitment | None) -> Exception:
+    from neurofit.errors import ConfigurationError
+
+    found = f"the metric is '{benchmark.metric.kind}', the subject {subject.name}"
+    return ConfigurationError(
+        "a plan is of the predictivity of one layer of a network",
+        found if following is None else "a commitment was given",
+        "leave --plan out",
+    )
 
 
 def _extras(

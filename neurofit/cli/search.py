@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from neurofit.cli import names
+from neurofit.cli.examples import examples
 from neurofit.cli.output import Output
 
 if TYPE_CHECKING:
@@ -15,11 +17,11 @@ if TYPE_CHECKING:
     from neurofit.training.search_results import TrialRow
     from neurofit.training.search_study import StudySpec
 
-EXAMPLES = (
-    "Examples: neurofit search run proxy --data tiny-imagenet-100.tar --trials 60 --out searches/tpe   |   "
-    "neurofit search show searches/tpe searches/random   |   "
-    "neurofit search save searches/tpe --pick best --to best.toml"
-)
+EXAMPLES = examples(
+    ("sixty short trainings", "neurofit search run proxy --data tiny-imagenet-100.tar --out searches/tpe"),
+    ("what was found, beside a random search", "neurofit search show searches/tpe searches/random"),
+    ("the best one, to be trained in full", "neurofit search save searches/tpe --pick best --to best.toml"),
+)  # fmt: skip
 
 app = typer.Typer(
     help="Search architectures: cells, their sizes and connections, and long-range feedback.",
@@ -33,13 +35,28 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")
 _LISTED = 10
 
 
-@app.command(epilog="Example: neurofit search run proxy --data tiny-imagenet-100.tar --workers 4 --out searches/tpe")
+@app.command(
+    epilog=examples(
+        ("four processes here; start the same elsewhere and they share the trials",
+         "neurofit search run proxy --data tiny-imagenet-100.tar --workers 4 \\\n    --out searches/tpe"),
+        ("accuracy and size at once",
+         "neurofit search run proxy --data tiny-imagenet-100.tar --out searches/size \\\n"
+         "    --objectives top1,parameters --sampler nsga2"),
+    )
+)  # fmt: skip
 def run(
-    space: Annotated[str, typer.Argument(help="Search space by name (proxy, intermediate128), or its TOML file.")],
+    space: Annotated[
+        str,
+        typer.Argument(
+            help="Search space by name (proxy, intermediate128), or its TOML file.", autocompletion=names.spaces
+        ),
+    ],
     data: Annotated[Path, typer.Option(help="Folder or .tar with train/CLASS/ and val/CLASS/ images.")],
     out: Annotated[Path, typer.Option(help="Folder of the study; any number of the same command share its trials.")],
     trials: Annotated[int, typer.Option(min=1, help="Finished trials of the whole study, by all workers.")] = 60,
-    recipe: Annotated[str, typer.Option(help="Recipe of the short training, by name or TOML file.")] = "short",
+    recipe: Annotated[
+        str, typer.Option(help="Recipe of the short training, by name or TOML file.", autocompletion=names.recipes)
+    ] = "short",
     objectives: Annotated[
         str, typer.Option(help="One or more of top1, predictivity, parameters, macs, with commas.")
     ] = "top1",
@@ -56,7 +73,9 @@ def run(
         str | None, typer.Option(help="Where the study is kept: journal:PATH or a database's URL; OUT/study.db.")
     ] = None,
     study: Annotated[str | None, typer.Option(help="Name of the study; that of the space by default.")] = None,
-    benchmark: Annotated[str | None, typer.Option(help="Of predictivity, by name or TOML file.")] = None,
+    benchmark: Annotated[
+        str | None, typer.Option(help="Of predictivity, by name or TOML file.", autocompletion=names.benchmarks)
+    ] = None,
     device: Annotated[Literal["auto", "cpu", "cuda", "mps"], typer.Option(help="Where to train.")] = "auto",
     precision: Annotated[Literal["float32", "bfloat16", "float16"], typer.Option(help="Of convolutions.")] = "float32",
     patience_s: Annotated[
@@ -101,7 +120,12 @@ def run(
     output.emit({"study": name, "storage": plan.url, "trials_by_outcome": _counts(rows)})
 
 
-@app.command(epilog="Example: neurofit search show searches/tpe searches/random --out neurofit-out")
+@app.command(
+    epilog=examples(
+        ("one study", "neurofit search show searches/tpe"),
+        ("two in one figure", "neurofit search show searches/tpe searches/random --out figures"),
+    )
+)
 def show(
     studies: Annotated[
         list[str], typer.Argument(help="Folders that `search run` wrote, journal:PATH, or databases' URLs.")
@@ -143,11 +167,18 @@ def show(
     output.emit({"studies": records, "written": {what: str(path) for what, path in written.items()}})
 
 
-@app.command(epilog="Example: neurofit search save searches/tpe --pick median --to median.toml")
+@app.command(
+    epilog=examples(
+        ("the best trial", "neurofit search save searches/tpe --to best.toml"),
+        ("the median one, to compare with", "neurofit search save searches/tpe --pick median --to median.toml"),
+    )
+)
 def save(
     study_place: Annotated[str, typer.Argument(metavar="STUDY", help="Folder, journal:PATH, or a database's URL.")],
     to: Annotated[Path, typer.Option(help="Architecture file (.toml) to write; its name is the model's.")],
-    pick: Annotated[str, typer.Option(help="best, median, random, or the number of a complete trial.")] = "best",
+    pick: Annotated[
+        str, typer.Option(help="best, median, random, or the number of a complete trial.", autocompletion=names.picks)
+    ] = "best",
     seed: Annotated[int, typer.Option(min=0, help="Of random.")] = 0,
     study: StudyName = None,
     as_json: AsJson = False,

@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from neurofit.cli import options as opt
+from neurofit.cli.examples import examples
 from neurofit.cli.output import Output
 
 if TYPE_CHECKING:
     from neurofit.report.tradeoff import Tradeoff
 
-EXAMPLES = (
-    "Examples: neurofit tradeoff neurofit-out --x macs   |   neurofit tradeoff rgc.json ff.json   |   "
-    "neurofit tradeoff --y top1"
-)
+EXAMPLES = examples(
+    ("predictivity against operations, of all records in a folder", "neurofit tradeoff neurofit-out --x macs"),
+    ("of two records", "neurofit tradeoff rgc.json ff.json"),
+    ("published accuracies of the zoo against parameters", "neurofit tradeoff --y top1"),
+)  # fmt: skip
 
 
 def tradeoff(

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from neurofit.cli import names
+from neurofit.cli.examples import examples
 from neurofit.cli.looks import (
     LookBenchmark,
     LookData,
@@ -29,22 +31,31 @@ if TYPE_CHECKING:
     from neurofit.training.engine import Engine
     from neurofit.training.recipe import Recipe
 
-EXAMPLES = (
-    "Example: neurofit train --model gru_untrained --data tiny-imagenet-100.tar --recipe matched --out runs/gru; "
-    "then neurofit score --model runs/gru/gru_untrained.toml --region IT"
-)
+EXAMPLES = examples(
+    ("a network with gated cells; the same command goes on after a break",
+     "neurofit train --model gru_untrained --data tiny-imagenet-100.tar \\\n    --recipe matched --out runs/gru"),
+    ("and what it predicts", "neurofit score --model runs/gru/gru_untrained.toml --region IT"),
+    ("with a look at the simulated IT after every epoch",
+     "neurofit train --model rgc --data images/ --out runs/rgc --epochs 2 \\\n    --look-every 1"),
+)  # fmt: skip
 
 Model = Annotated[
     str,
     typer.Option(
         help="Network to train from its initial weights: of the zoo, an architecture file (.toml), or your own "
-        "(package.module:factory, file.py:factory)."
+        "(package.module:factory, file.py:factory).",
+        autocompletion=names.networks,
     ),
 ]
 Data = Annotated[Path, typer.Option(help="Folder or .tar with train/CLASS/ and val/CLASS/ images, or as ImageNet's.")]
 Out = Annotated[Path, typer.Option(help="Folder of the run; the same command resumes it.")]
 RecipeName = Annotated[
-    str, typer.Option("--recipe", help="Recipe by name (long, matched, port) or TOML file; see docs/training.md.")
+    str,
+    typer.Option(
+        "--recipe",
+        help="Recipe by name (long, matched, port) or TOML file; see docs/training.md.",
+        autocompletion=names.recipes,
+    ),
 ]
 Epochs = Annotated[
     int | None, typer.Option(min=1, help="So many, at the network's own size, instead of the recipe's phases.")
@@ -139,7 +150,7 @@ def train(
     if network.classes != len(task.classes):
         network = _trainable(model, len(task.classes), seed, steps, on)
     for remark in task.remarks if first else []:
-        output.note(remark)
+        output.warn(remark)
     looks = make_looks(
         network, plan, benchmarks=look_benchmark, every=look_every, layers=look_layer, splits=look_splits,
         halvings=look_halvings, data=look_data, threads=threads, say=output.note,
@@ -186,10 +197,10 @@ class _Job:
             with running_user_code(self.name):
                 rows = run(
                     self.network.network, self.task, self.recipe, self.out, viewing=viewing, seed=self.seed,
-                    engine=self.engine, after_epoch=self.looks, report=output.note,
+                    engine=self.engine, after_epoch=self.looks, report=output.note, progress=output.progress,
                 )  # fmt: skip
         except KeyboardInterrupt:
-            output.note(f"interrupted; the state is kept in {self.out}, and the same command goes on")
+            output.warn(f"interrupted; the state is kept in {self.out}, and the same command goes on")
             raise
         if first:
             _finish(self.network, self.task, self.recipe, rows, self.out, self.command, self.seed, record, output)

@@ -117,7 +117,7 @@ def test_broken_promises_reach_the_caller(toy, tmp_path):
 
 @pytest.mark.parametrize("command", [[], ["list"], ["info"], ["fetch"], ["check"]])
 def test_help_has_an_example(command):
-    assert "Example: neurofit data" in " ".join(run(*command, "--help").stdout.split())
+    assert f"\n neurofit {' '.join(['data', *command])}" in run(*command, "--help").stdout
 
 
 def test_help_needs_no_heavy_modules():
