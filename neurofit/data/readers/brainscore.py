@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -41,6 +42,7 @@ from neurofit.vocabulary import (
 
 REPETITION_NUMBERED = "repetition_numbered"  # attribute: 1 where the ordinals are not the file's own
 REPETITION_IN_FILE = "repetition_in_file"  # coordinate: what the file said instead
+ALIASES = "neurofit_aliases"  # attribute of files that we write: coordinates that only repeat others under their names
 
 _STIMULUS_NAMES = (STIMULUS_ID, "image_id", "stimulus_path")
 _SUBJECT_NAMES = (SUBJECT, "animal")
@@ -102,22 +104,46 @@ def read_brainscore(
         If the variable or a region does not exist.
     """
     path = Path(path)
+    with _opened(path, variable) as packaged:
+        _complete(packaged, {SUBJECT: subject, REGION: region}, time_bin)
+        extra = _number_repetitions(packaged.columns[PRESENTATION])
+        wanted = {
+            PRESENTATION: np.arange(len(packaged.columns[PRESENTATION][STIMULUS_ID])),
+            NEUROID: _rows_of(packaged, regions),
+            TIME_BIN: _bins_of(packaged, time_bins),
+        }
+        values = _read_values(packaged, wanted)
+        columns = {dim: {k: v[wanted[dim]] for k, v in packaged.columns[dim].items()} for dim in ASSEMBLY_DIMS}
+        return label_responses(values, columns, _own_attrs(packaged.responses) | extra | dict(attrs or {}))
+
+
+def what_is_lacking(path: str | Path) -> set[str]:
+    """Return which of subject, region and time_bin a file does not tell, so that `read_brainscore` is given them.
+
+    Raises
+    ------
+    DataFileError
+        As `read_brainscore`.
+    """
+    with _opened(Path(path), None) as packaged:
+        neuroids, bins = packaged.columns[NEUROID], packaged.columns[TIME_BIN]
+        there = {
+            SUBJECT: not neuroids.keys().isdisjoint(_SUBJECT_NAMES),
+            REGION: not neuroids.keys().isdisjoint((REGION, LAYER)),
+            TIME_BIN: TIME_BIN_START in bins,
+        }
+    return {name for name, told in there.items() if not told}
+
+
+@contextmanager
+def _opened(path: Path, variable: str | None) -> Iterator[_Packaged]:
+    """Open a file as what it packages; what goes wrong with it in the block is a `DataFileError`."""
     with reading(path, _WHAT):
         with opened_hdf5(path):
             pass  # sound as HDF5; next, netCDF: through a store, as xarray leaves a file open that it cannot read
-        with h5netcdf.File(path, "r") as file:
+        with h5netcdf.File(path, "r", decode_vlen_strings=True) as file:
             dataset = xr.open_dataset(xr.backends.H5NetCDFStore(file), decode_times=False)
-            packaged = _unpack(dataset, _responses(dataset, variable, path), path)
-            _complete(packaged, {SUBJECT: subject, REGION: region}, time_bin)
-            extra = _number_repetitions(packaged.columns[PRESENTATION])
-            wanted = {
-                PRESENTATION: np.arange(len(packaged.columns[PRESENTATION][STIMULUS_ID])),
-                NEUROID: _rows_of(packaged, regions),
-                TIME_BIN: _bins_of(packaged, time_bins),
-            }
-            values = _read_values(packaged, wanted)
-        columns = {dim: {k: v[wanted[dim]] for k, v in packaged.columns[dim].items()} for dim in ASSEMBLY_DIMS}
-        return label_responses(values, columns, _own_attrs(packaged.responses) | extra | dict(attrs or {}))
+            yield _unpack(dataset, _responses(dataset, variable, path), path)
 
 
 def _responses(dataset: xr.Dataset, variable: str | None, path: Path) -> xr.DataArray:
@@ -136,10 +162,11 @@ def _responses(dataset: xr.Dataset, variable: str | None, path: Path) -> xr.Data
 
 def _unpack(dataset: xr.Dataset, responses: xr.DataArray, path: Path) -> _Packaged:
     """Read the coordinates and find out which dimension is which."""
+    aliases = str(responses.attrs.get(ALIASES, "")).split()
     found = {
         str(name): _text_or_numbers(array.values)
         for name, array in dataset.variables.items()
-        if array.ndim <= 1 and set(array.dims) <= set(responses.dims)
+        if array.ndim <= 1 and set(array.dims) <= set(responses.dims) and name not in aliases
     }
     dim_of = {name: str(dataset[name].dims[0]) for name, values in found.items() if values.ndim}
     stimulus = next((name for name in _STIMULUS_NAMES if name in dim_of), None)
@@ -219,7 +246,7 @@ def _check_one_source(name: str, own: np.ndarray | None, given: object, path: Pa
 def _own_attrs(responses: xr.DataArray) -> dict[str, Any]:
     """Return those attributes of the file's variable that are text or single numbers."""
     plain = {k: v.item() if isinstance(v, np.generic) else v for k, v in responses.attrs.items()}
-    return {name: value for name, value in plain.items() if isinstance(value, str | int | float)}
+    return {name: value for name, value in plain.items() if isinstance(value, str | int | float) and name != ALIASES}
 
 
 def _number_repetitions(presentations: dict[str, np.ndarray]) -> dict[str, int]:

@@ -30,7 +30,7 @@ def opened_hdf5(path: Path) -> Iterator[tuple[h5py.File, Datasets]]:
     DataFileError
         If its datasets declare far more than it holds or are neither numbers nor text, or its heaps are damaged.
     """
-    _check_heaps(path)
+    check_heaps(path)
     with h5py.File(path, "r") as file:
         datasets: Datasets = {}
 
@@ -54,7 +54,7 @@ def _check_contents(datasets: Datasets, path: Path) -> None:
             )
 
 
-def _check_heaps(path: Path) -> None:
+def check_heaps(path: Path) -> None:
     """Walk the heaps that hold texts of variable length, as the HDF5 library will.
 
     The library (seen in HDF5 2.0.0) trusts the sizes in there: a damaged one can make it loop for ever.

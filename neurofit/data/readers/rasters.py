@@ -8,6 +8,7 @@ correlations between neurons within a stimulus are not those of simultaneous tri
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -116,7 +117,7 @@ def pseudo_population(
     time_bins: Sequence[tuple[int, int]],
     *,
     describe: Callable[[str], Mapping[str, Any]],
-    region: str,
+    region: str | None,
     subregion: str | None = None,
 ) -> xr.DataArray:
     """Combine neurons that were recorded separately into one recording.
@@ -131,7 +132,8 @@ def pseudo_population(
         Of the counts.
     describe : callable
         From a stimulus_id to its further coordinates.
-    region, subregion : str
+    region, subregion : str, optional
+        Of all neurons; without a region, every neuron's coords have one.
 
     Returns
     -------
@@ -189,4 +191,5 @@ def with_progress(items: Sequence[Any], what: str) -> Iterator[Any]:
     """Yield items, with a progress bar on a terminal once it takes longer than a person waits for."""
     from tqdm import tqdm
 
-    yield from tqdm(items, desc=what, unit="neuron", disable=None, delay=SHOW_PROGRESS_AFTER_S, leave=False)
+    hidden = True if "TQDM_DISABLE" in os.environ else None
+    yield from tqdm(items, desc=what, unit="neuron", disable=hidden, delay=SHOW_PROGRESS_AFTER_S, leave=False)

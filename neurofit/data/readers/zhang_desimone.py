@@ -74,12 +74,12 @@ def read_zhang_desimone(
     AssemblyError
         If no neuron has R repetitions.
     """
-    pyreadr = _pyreadr()
+    _pyreadr()  # missing: said before the first file is looked for
     bins = make_time_bins(start_ms, end_ms, width_ms)
     neurons = []
     for path in with_progress([Path(path) for path in paths], "reading rasters"):
         with reading(path, _WHAT):
-            stimuli, raster, first = _parse(_frame(path, pyreadr))
+            stimuli, raster, first = _parse(rda_frame(path))
             counts, _ = bin_counts(between(raster, first, start_ms, end_ms), start_ms, width_ms)
             neuroid_id, session = _named(path)
             neurons.append(Neuron(neuroid_id, subject, stimuli, counts, {"session": session}))
@@ -96,7 +96,7 @@ def _pyreadr() -> ModuleType:
     return pyreadr
 
 
-def _frame(path: Path, pyreadr: ModuleType) -> pd.DataFrame:
+def rda_frame(path: Path) -> pd.DataFrame:
     """Read the data frame of an R data file.
 
     R's serialisation can hold code: functions, promises, environments, S4 objects. Loading such a file *in R* can run
@@ -105,6 +105,7 @@ def _frame(path: Path, pyreadr: ModuleType) -> pd.DataFrame:
     hostile bytes, so that it is given none that are damaged or swell: gzip's checksum and length are verified first,
     and `neurofit data fetch` takes only files with the hash of the manifest.
     """
+    pyreadr = _pyreadr()
     size, start = 0, b""
     with gzip.open(path) as content:
         while piece := content.read(2**20):

@@ -1,0 +1,1 @@
+"""One module per on-disk format of others, each written from a checked assembly."""
