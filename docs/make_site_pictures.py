@@ -1,6 +1,7 @@
-"""Pictures of the static leaderboard for the documentation, of drawn records: `python docs/make_site_pictures.py`.
+"""Pictures of the static leaderboard: `python docs/make_site_pictures.py --records neurofit-out`.
 
-Needs playwright and Chromium or Chrome. Nothing in them was measured.
+Those of the documentation are of records that were measured; without `--records` drawn ones are taken, called INVENTED,
+to look at the pages (`--every DIR`). Needs playwright and Chromium or Chrome.
 """
 
 from __future__ import annotations
@@ -19,22 +20,24 @@ PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "is_mobile":
 RECORDS, BOARDS = 54, 6
 
 
-def build(folder: Path) -> Path:
-    """Write drawn records and their site; return its folder."""
+def build(folder: Path, records: Path | None) -> Path:
+    """Write the site of some records, or of drawn ones; return its folder."""
     from site_records import write_records
 
     from neurofit.report.leaderboard import leaderboard
     from neurofit.report.site import write_site
 
-    write_records(folder / "records", RECORDS, BOARDS)
-    write_site(leaderboard(folder / "records"), folder / "site")
+    if records is None:
+        records = folder / "records"
+        write_records(records, RECORDS, BOARDS)
+    write_site(leaderboard(records), folder / "site")
     return folder / "site"
 
 
 def pages(site: Path) -> dict[str, str]:
     """Return addresses of a page of each kind, by its name."""
-    board = next((site / "boards").glob("session-00-*.html"))
-    model = next((site / "models").glob("rgc-*.html"))
+    board = max((site / "boards").glob("*.html"), key=lambda path: (path.stat().st_size, path.name))
+    model = min((site / "models").glob("rgc-*.html"))
     names = {"index": site / "index.html", "board": board, "model": model, "compare": site / "compare.html"}
     return {name: path.as_uri() for name, path in names.items()}
 
@@ -79,11 +82,14 @@ def main() -> None:
     """Build a site in a temporary folder and take its pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--every", type=Path, help="a folder for pictures of every page in every form")
+    parser.add_argument("--records", type=Path, help="records that `neurofit score` wrote")
     options = parser.parse_args()
+    if not options.every and options.records is None:
+        parser.error("the documentation shows measured records: --records FOLDER (or --every DIR)")
     if options.every:
         options.every.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        take(build(Path(folder)), options.every or DOCS, bool(options.every))
+        take(build(Path(folder), options.records), options.every or DOCS, bool(options.every))
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ EXTRAS = {
     "timm": ("timm",),
     "torchvision": ("torchvision",),
     "r": ("pyreadr",),
+    "nwb": ("pynwb",),
 }
 """What can be installed besides, and the packages in it; a test holds it against pyproject.toml."""
 
