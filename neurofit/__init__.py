@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from neurofit.assembly.build import make_assembly as make_assembly
     from neurofit.assembly.build import select_region as select_region
     from neurofit.assembly.schema import check_assembly as check_assembly
+    from neurofit.assembly.spikes import bin_spikes as bin_spikes
     from neurofit.assembly.storage import load_assembly as load_assembly
     from neurofit.assembly.storage import save_assembly as save_assembly
     from neurofit.assembly.time_bins import make_time_bins as make_time_bins
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from neurofit.report.comparison_figure import plot_comparison as plot_comparison
     from neurofit.report.figures import plot_time_course as plot_time_course
     from neurofit.report.health_figure import plot_health as plot_health
+    from neurofit.report.leaderboard import leaderboard as leaderboard
     from neurofit.report.record import load_record as load_record
     from neurofit.report.record import make_record as make_record
     from neurofit.report.tradeoff import tradeoff_of_records as tradeoff_of_records
@@ -88,6 +90,7 @@ _MODULES = {
     "make_assembly": "assembly.build",
     "select_region": "assembly.build",
     "check_assembly": "assembly.schema",
+    "bin_spikes": "assembly.spikes",
     "load_assembly": "assembly.storage",
     "save_assembly": "assembly.storage",
     "make_time_bins": "assembly.time_bins",
@@ -108,6 +111,7 @@ _MODULES = {
     "plot_comparison": "report.comparison_figure",
     "plot_time_course": "report.figures",
     "plot_health": "report.health_figure",
+    "leaderboard": "report.leaderboard",
     "load_record": "report.record",
     "make_record": "report.record",
     "tradeoff_of_records": "report.tradeoff",

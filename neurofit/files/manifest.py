@@ -132,15 +132,23 @@ class Manifest:
     title : str
         One line for people.
     kind : str
-        'recording', 'stimuli' or 'weights'.
-    licence, citation, source : str
-        Terms as the source states them ('not stated' where it does not), what to cite, and where it comes from.
-    licence_url, terms : str, optional
-        Text of the licence, and in one sentence what it allows here.
+        What the files hold: 'recording', 'stimuli' or 'weights'.
+    licence : str
+        Terms as the source states them; 'not stated' where it does not.
+    citation : str
+        What to cite.
+    source : str
+        Where the data come from.
+    licence_url : str, optional
+        Text of the licence.
+    terms : str, optional
+        In one sentence, what the licence allows here.
     reader : str, optional
         Which reader of `neurofit.data` understands the files; required for recordings.
-    regions, subjects : tuple of str
-        Cortical areas and who was recorded; empty subjects where the files name them.
+    regions : tuple of str
+        Cortical areas; required for recordings.
+    subjects : tuple of str
+        Who was recorded; empty where the files name them.
     time_bins_ms : tuple of (start, end), optional
         Half-open intervals in ms from stimulus onset; empty where they are read from the file.
     time_bins_unconfirmed : str, optional

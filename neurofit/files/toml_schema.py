@@ -193,7 +193,7 @@ def _convert(value: Any, hint: Any, where: str, problems: list[str]) -> Any:
         return value
     if hint in _SCALARS and _is_scalar(value, hint):
         return hint(value)
-    problems.append(_wrong(value, _in_words(hint), where))
+    problems.append(_wrong(value, in_words(hint), where))
     if origin is Literal and isinstance(value, str) and (near := nearest_names(value, list(get_args(hint)), limit=1)):
         problems[-1] += f" (the nearest is {near[0]!r})"
     return None
@@ -226,7 +226,7 @@ def _convert_union(value: Any, hint: Any, where: str, problems: list[str]) -> An
         converted = _convert(value, alternative, where, attempt)
         if not attempt:
             return converted
-    problems.append(_wrong(value, _in_words(hint), where))
+    problems.append(_wrong(value, in_words(hint), where))
     return None
 
 
@@ -253,7 +253,7 @@ def _convert_list(value: list[Any], hint: Any, where: str, problems: list[str]) 
     if inner[-1] is Ellipsis:
         inner = (inner[0],) * len(value)
     if len(inner) != len(value):
-        problems.append(_wrong(value, _in_words(hint), where))
+        problems.append(_wrong(value, in_words(hint), where))
         return None
     return tuple(
         _convert(item, kind, f"{where} #{number}", problems)
@@ -286,19 +286,19 @@ def _shown(value: Any) -> str:
     return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}..."
 
 
-def _in_words(hint: Any) -> str:
+def in_words(hint: Any) -> str:
     """Write an annotation for someone who writes TOML, not Python."""
     origin, inner = get_origin(hint), get_args(hint)
     if origin is Annotated:
-        return " and ".join([_in_words(inner[0]), *(rule.says for rule in inner[1:])])
+        return " and ".join([in_words(inner[0]), *(rule.says for rule in inner[1:])])
     if origin in (Union, types.UnionType):
-        return " or ".join(_in_words(alternative) for alternative in inner if alternative is not types.NoneType)
+        return " or ".join(in_words(alternative) for alternative in inner if alternative is not types.NoneType)
     if origin is Literal:
         return f"one of {', '.join(repr(choice) for choice in inner)}"
     if origin is tuple:
         if inner[-1] is Ellipsis:
-            return f"a list (of {_in_words(inner[0])})"
-        return f"a list of {len(inner)} ({', '.join(_in_words(kind) for kind in inner)})"
+            return f"a list (of {in_words(inner[0])})"
+        return f"a list of {len(inner)} ({', '.join(in_words(kind) for kind in inner)})"
     if hint in _SCALARS:
         return _SCALARS[hint]
     if origin is dict or dataclasses.is_dataclass(hint):

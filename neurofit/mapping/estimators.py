@@ -39,7 +39,7 @@ class PLSMapping(MultiOutputMixin, RegressorMixin, BaseEstimator):
     Attributes
     ----------
     coef_ : ndarray (q, p)
-        Predictions are X @ coef_' + intercept_, as in scikit-learn's linear models.
+        Predictions are ``X @ coef_' + intercept_``, as in scikit-learn's linear models.
     intercept_ : ndarray (q,)
     n_components_ : int
         Components kept: fewer than n_components where the rank of the data was exhausted.

@@ -238,9 +238,16 @@ def load_model(name: str, seed: int = 0, random_weights: bool = False) -> Loaded
     else:
         network = ConvRNN(entry.network, None)
         source = entry.weights or f"released: {entry.released}"
-        details |= {"weights": source, **load_weights(network, path)}
+        details |= {"weights": source, **_published(entry), **load_weights(network, path)}
     details |= {"weights_sha256": weights_hash(network)}
     return LoadedModel(model_name(name), entry, network, network.layers, details)
+
+
+def _published(entry: ZooEntry) -> dict[str, str]:
+    """Return the accuracy that the authors of released weights published, as files of bundled weights have theirs."""
+    if entry.released is None or entry.top1 is None:
+        return {}
+    return {"top1": f"{entry.top1 / 100:.4f}", "trained_on": f"ImageNet; accuracy as published, {PUBLISHED_SOURCE}"}
 
 
 def weights_file(name: str, entry: ZooEntry) -> Path | None:

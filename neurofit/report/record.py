@@ -138,6 +138,7 @@ def make_record(
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         benchmark=asdict(benchmark),
         subject={
+            **{name: score.attrs[name] for name in ("weights_sha256",) if name in score.attrs},
             **subject,
             "layer": score.attrs["layer"],
             "units": score.attrs["source_units"],
