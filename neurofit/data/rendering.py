@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ _LIGHT = np.array([0.62, -0.42, 0.66]) / np.linalg.norm([0.62, -0.42, 0.66])  # 
 _AMBIENT = 0.38
 
 _BACKGROUND_GRID = 128  # band limit of backgrounds, so that every size_px shows the same one
+_KEPT_PICTURES, _KEPT_PX = 1536, 128  # in memory: 75 MB at most, for two sizes of the embedded 640 pictures
 _NOISE_SLOPE = (1.1, 1.6)  # amplitude spectra of natural images fall about as 1/f (Field, 1987)
 
 
@@ -113,7 +115,7 @@ def render(row: Mapping[str, Any], size_px: int = 128) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class RenderedImages:
-    """The pictures of a stimulus table by row, drawn when they are asked for.
+    """The pictures of a stimulus table by row, drawn when they are first asked for; each is an array of its own.
 
     Parameters
     ----------
@@ -128,7 +130,19 @@ class RenderedImages:
 
     def __getitem__(self, row: int) -> np.ndarray:
         pictured = self.table.iloc[row]
-        return render({name: pictured[name] for name in ("object_name", "background_id", *POSE)}, self.size_px)
+        what, pose = (pictured["object_name"], pictured["background_id"]), tuple(pictured[name] for name in POSE)
+        if self.size_px > _KEPT_PX:
+            return _drawn(*what, pose, self.size_px)
+        return _drawn_once(*what, pose, self.size_px).copy()
+
+
+def _drawn(object_name: str, background_id: str, pose: tuple[float, ...], size_px: int) -> np.ndarray:
+    row = {"object_name": object_name, "background_id": background_id, **dict(zip(POSE, pose, strict=True))}
+    return render(row, size_px)
+
+
+# 10 ms a picture: a network of the default's size takes less to see it, and each model sees all pictures
+_drawn_once = lru_cache(_KEPT_PICTURES)(_drawn)
 
 
 def draw_solid(solid: Solid, side: int) -> tuple[np.ndarray, np.ndarray]:

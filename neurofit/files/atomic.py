@@ -81,7 +81,7 @@ def exclusive_lock(path: Path) -> Iterator[None]:
     file stays: removing it would let two processes hold different files of the same name.
     """
     with path.open("a+b") as handle:
-        while not _try_to_lock(handle):
+        while not try_to_lock(handle):
             time.sleep(_SECONDS_BETWEEN_ATTEMPTS)
         yield  # closing the file releases the lock
 
@@ -89,7 +89,8 @@ def exclusive_lock(path: Path) -> Iterator[None]:
 if sys.platform == "win32":
     import msvcrt
 
-    def _try_to_lock(handle: IO[bytes]) -> bool:
+    def try_to_lock(handle: IO[bytes]) -> bool:
+        """Take a file's lock, for as long as it is open; return False if another process or thread holds it."""
         handle.seek(0)
         try:
             msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)
@@ -100,7 +101,8 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-    def _try_to_lock(handle: IO[bytes]) -> bool:
+    def try_to_lock(handle: IO[bytes]) -> bool:
+        """Take a file's lock, for as long as it is open; return False if another process or thread holds it."""
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

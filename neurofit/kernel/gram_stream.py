@@ -120,7 +120,7 @@ class GramStream:
         low = high = before = np.empty(0, np.float32)
         for t, given in enumerate(bins):
             rows = np.asarray(given, np.float32)
-            if t and _same(rows, before):
+            if t and is_same(rows, before):
                 slots.append(slots[-1])
             else:
                 low, high = rows.min(axis=0), rows.max(axis=0)
@@ -347,7 +347,7 @@ def _bytes(array: Single) -> memoryview:
     return array.view(np.uint8).reshape(-1).data
 
 
-def _same(a: Single, b: Single) -> bool:
+def is_same(a: Single, b: Single) -> bool:
     """Whether two arrays hold the same numbers; at once where they are the same memory."""
     if a.__array_interface__["data"] == b.__array_interface__["data"] and a.strides == b.strides:
         return True

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, Protocol, get_args
 
@@ -15,7 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from neurofit.errors import ConfigurationError, MappingError, UnknownNameError
-from neurofit.kernel.gram_stream import SILENT, GramStream
+from neurofit.kernel.gram_stream import SILENT, GramStream, is_same
 from neurofit.kernel.projection import RandomProjection
 from neurofit.kernel.rdm import unit_patterns
 from neurofit.kernel.routes import MEMORY_BYTES, Basis, Demand, FeaturePlan, Route, plan_layers
@@ -38,6 +39,8 @@ class FeatureOptions:
         What recording and mapping may use, 8 GiB by default.
     scratch : path, optional
         Folder for temporary files; the system's by default.
+    store : path, optional
+        Folder in which features are kept for the next time; see docs/store.md. By default they are not.
 
     Raises
     ------
@@ -50,6 +53,7 @@ class FeatureOptions:
     choice: FeatureChoice = "auto"
     memory_bytes: int = MEMORY_BYTES
     scratch: Path | None = None
+    store: Path | None = None
 
     def __post_init__(self) -> None:
         if self.choice not in get_args(FeatureChoice):
@@ -101,18 +105,38 @@ class FeatureOptions:
 
 
 class Collector(Protocol):
-    """Takes a layer's activations batch by batch."""
-
-    label: str
+    """Takes a layer's activations batch by batch, at once (`add`) or in two steps (`reduce`, `take`)."""
 
     def add(self, bins: Sequence[np.ndarray]) -> None:
         """Take the next images: their activations (b, p) in every bin."""
 
+    def reduce(self, bins: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        """Return what would be taken of a batch, as arrays; nothing is taken."""
+
+    def take(self, part: Mapping[str, np.ndarray]) -> None:
+        """Take the next images as `reduce` returned them: the same to the bit as `add`."""
+
     def values(self, progress: bool) -> np.ndarray:
         """Return features (n, k, T), float32, when all images have been taken."""
 
-    def attrs(self) -> dict[str, object]:
-        """Return what the assembly says of them: scalars and strings."""
+
+LABELS: Mapping[Route, str] = {"raw": "", "projected": "projection-", "dual": "isometric-"}
+"""What the features of a route are called, before their number."""
+
+
+def feature_attrs(plan: FeaturePlan, basis: Basis) -> dict[str, object]:
+    """Return what an assembly says of features that were kept by a plan: scalars and strings."""
+    attrs: dict[str, object] = {"units": plan.units, "route": plan.route, "features": plan.sentence()}
+    if plan.route == "projected":
+        reduction = f"sparse random projection of {plan.units} units"
+        attrs |= {"reduction": reduction, "projected_to": plan.columns}
+    elif plan.route == "dual":
+        attrs |= {"reduction": f"exact (inner products of {plan.units} units)", BASIS: basis}
+    else:
+        attrs["reduction"] = "none"
+    if basis != CORRELATION or plan.route == "raw":
+        return attrs
+    return {**attrs, "reduction": f"unit patterns, {attrs['reduction']}", BASIS: CORRELATION}
 
 
 @contextmanager
@@ -132,10 +156,7 @@ def collector(
         Of a projection.
     """
     if plan.route != "dual":
-        projection = None
-        if plan.route == "projected":
-            projection = RandomProjection(plan.units, plan.columns, random_state)
-        kept = _Kept(plan, n, n_bins, projection)
+        kept = _Kept(plan, n, n_bins, random_state)
         yield kept if plan.route == "raw" or basis != CORRELATION else _UnitPatterns(kept, plan.units, n_bins)
         return
     with GramStream(n, plan.units, n_bins, joint=basis == SHARED, folder=scratch) as stream:
@@ -146,26 +167,36 @@ def collector(
 class _Kept:
     """Units as they are, or projected batch by batch."""
 
-    def __init__(self, plan: FeaturePlan, n: int, n_bins: int, projection: RandomProjection | None) -> None:
-        self._plan, self._projection, self._done = plan, projection, 0
+    def __init__(self, plan: FeaturePlan, n: int, n_bins: int, random_state: int) -> None:
+        self._plan, self._random_state, self._done = plan, random_state, 0
         self._values = np.empty((n, plan.columns, n_bins), np.float32)
-        self.label = "" if projection is None else "projection-"
 
     def add(self, bins: Sequence[np.ndarray]) -> None:
-        rows = slice(self._done, self._done + len(bins[0]))
-        for t, activations in enumerate(bins):
-            projected = activations if self._projection is None else self._projection.transform(activations)
-            self._values[rows, :, t] = projected
-        self._done = rows.stop
+        self._put(len(bins[0]), map(self._reduced, bins))
+
+    def reduce(self, bins: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        slots, distinct = distinct_bins(bins)
+        return packed(slots, map(self._reduced, distinct))
+
+    def take(self, part: Mapping[str, np.ndarray]) -> None:
+        bins = unpacked(part)
+        self._put(len(bins[0]), bins)
 
     def values(self, progress: bool) -> np.ndarray:
         return self._values
 
-    def attrs(self) -> dict[str, object]:
-        if self._projection is None:
-            return {**_attrs(self._plan), "reduction": "none"}
-        reduction = f"sparse random projection of {self._plan.units} units"
-        return {**_attrs(self._plan), "reduction": reduction, "projected_to": self._plan.columns}
+    def _reduced(self, activations: np.ndarray) -> np.ndarray:
+        return activations if self._plan.route == "raw" else self._projection.transform(activations)
+
+    @cached_property
+    def _projection(self) -> RandomProjection:
+        return RandomProjection(self._plan.units, self._plan.columns, self._random_state)
+
+    def _put(self, count: int, bins: Iterable[np.ndarray]) -> None:
+        rows = slice(self._done, self._done + count)
+        for t, reduced in enumerate(bins):
+            self._values[rows, :, t] = reduced
+        self._done = rows.stop
 
 
 class _Isometric:
@@ -175,13 +206,17 @@ class _Isometric:
     many as images allow, zeros where the rank is lower: what the units allow, such as 25 components, these do too.
     """
 
-    label = "isometric-"
-
     def __init__(self, plan: FeaturePlan, stream: GramStream, basis: Basis) -> None:
         self._plan, self._stream, self._basis = plan, stream, basis
 
     def add(self, bins: Sequence[np.ndarray]) -> None:
         self._stream.add(bins)
+
+    def reduce(self, bins: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        return packed(*distinct_bins(bins))
+
+    def take(self, part: Mapping[str, np.ndarray]) -> None:
+        self._stream.add(unpacked(part))
 
     def values(self, progress: bool) -> np.ndarray:
         n, n_bins = self._stream.n, self._stream.n_bins
@@ -200,10 +235,6 @@ class _Isometric:
             values[:, : features.shape[1], t] = features
         return values
 
-    def attrs(self) -> dict[str, object]:
-        reduction = f"exact (inner products of {self._plan.units} units)"
-        return {**_attrs(self._plan), "reduction": reduction, BASIS: self._basis}
-
 
 class _UnitPatterns:
     """Every image's units centred and scaled to norm 1 on their way to another collector.
@@ -213,7 +244,7 @@ class _UnitPatterns:
     """
 
     def __init__(self, taker: Collector, units: int, n_bins: int) -> None:
-        self._taker, self.label = taker, taker.label
+        self._taker = taker
         self._low, self._high = (
             np.full((n_bins, units), np.inf, np.float32),
             np.full((n_bins, units), -np.inf, np.float32),
@@ -221,20 +252,37 @@ class _UnitPatterns:
         self._flat = np.zeros(n_bins, int)
 
     def add(self, bins: Sequence[np.ndarray]) -> None:
+        patterns, extent = self._patterns(bins)
+        self._widen(extent)
+        self._taker.add(patterns)
+
+    def reduce(self, bins: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        patterns, extent = self._patterns(bins)
+        return self._taker.reduce(patterns) | extent
+
+    def take(self, part: Mapping[str, np.ndarray]) -> None:
+        self._widen(part)
+        self._taker.take(part)
+
+    def _patterns(self, bins: Sequence[np.ndarray]) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:
+        """Return unit patterns of a batch, and of every bin the units' range and how many images are flat."""
         patterns: list[np.ndarray] = []
-        count = 0
+        flat: list[int] = []
         for t, activations in enumerate(bins):
-            np.minimum(self._low[t], activations.min(axis=0), out=self._low[t])
-            np.maximum(self._high[t], activations.max(axis=0), out=self._high[t])
             if t and activations is bins[t - 1]:
                 patterns.append(patterns[-1])
-                self._flat[t] += count
+                flat.append(flat[-1])
                 continue
-            unit, flat = unit_patterns(activations)
-            count = int(flat.sum())
-            self._flat[t] += count
+            unit, are_flat = unit_patterns(activations)
+            flat.append(int(are_flat.sum()))
             patterns.append(unit.astype(np.float32))
-        self._taker.add(patterns)
+        low, high = (np.stack([getattr(each, name)(axis=0) for each in bins]) for name in ("min", "max"))
+        return patterns, {"low": low, "high": high, "flat": np.array(flat)}
+
+    def _widen(self, extent: Mapping[str, np.ndarray]) -> None:
+        np.minimum(self._low, extent["low"], out=self._low)
+        np.maximum(self._high, extent["high"], out=self._high)
+        self._flat += extent["flat"]
 
     def values(self, progress: bool) -> np.ndarray:
         # scaling magnifies the rounding of a bin that says nothing: silence is that of the units
@@ -251,13 +299,26 @@ class _UnitPatterns:
         values[:, :, silent] = 0.0
         return values
 
-    def attrs(self) -> dict[str, object]:
-        attrs = self._taker.attrs()
-        return {**attrs, "reduction": f"unit patterns, {attrs['reduction']}", BASIS: CORRELATION}
+
+def distinct_bins(bins: Sequence[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Return for every bin the number of its array, and the arrays: one for a run of bins with the same numbers."""
+    slots: list[int] = []
+    distinct: list[np.ndarray] = []
+    for rows in bins:
+        if not distinct or not is_same(rows, distinct[-1]):
+            distinct.append(rows)
+        slots.append(len(distinct) - 1)
+    return np.array(slots), distinct
 
 
-def _attrs(plan: FeaturePlan) -> dict[str, object]:
-    return {"units": plan.units, "route": plan.route, "features": plan.sentence()}
+def packed(slots: np.ndarray, distinct: Iterable[np.ndarray]) -> dict[str, np.ndarray]:
+    """Return arrays by name, as a chunk of a store has them."""
+    return {"slots": slots} | {f"bin-{i}": np.asarray(rows, np.float32) for i, rows in enumerate(distinct)}
+
+
+def unpacked(part: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    """Return the array of every bin."""
+    return [part[f"bin-{slot}"] for slot in part["slots"]]
 
 
 def binned(activations: np.ndarray, weights: np.ndarray) -> list[np.ndarray]:

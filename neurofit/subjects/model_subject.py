@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,15 +14,15 @@ import xarray as xr
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from neurofit.assembly.build import make_assembly
-from neurofit.assembly.time_bins import TimeBins, overlap_weights, step_bins
+from neurofit.assembly.time_bins import TimeBins
 from neurofit.data.stimuli import StimulusSet
 from neurofit.errors import ConfigurationError, ModelContractError, UnknownNameError
 from neurofit.kernel.routes import Basis, FeaturePlan
 from neurofit.models.execution import Execution
 from neurofit.models.preprocessing import Preprocessing
-from neurofit.subjects.features import MAX_FEATURES, Collector, FeatureOptions, binned, collector
+from neurofit.subjects.features import MAX_FEATURES, FeatureOptions
 from neurofit.subjects.outputs import check_outputs, unit_arrays
+from neurofit.subjects.recording import record_layers
 from neurofit.subjects.viewing import MID_GREY, Viewing
 from neurofit.vocabulary import STIMULUS_ID
 
@@ -160,15 +160,13 @@ class ModelSubject:
         ModelContractError
             If the network returns something else than it promised.
         """
-        for layer in layers:
-            if layer not in self._layers:
-                raise UnknownNameError("layer", layer, self._layers)
+        self.check_layers(layers)
         starts = range(0, len(stimuli), self.batch)
         bar = tqdm(starts, desc=f"{self.name} sees {stimuli.name}", unit="batch", disable=not progress, leave=False)
         for start in bar:
             rows = range(start, min(start + self.batch, len(stimuli)))
             images = [viewing.placed(stimuli.image(row), stimuli.size_deg) for row in rows]
-            with self.execution.running(self.device), _threads_for(self.device, self.preprocessing.size_px):
+            with self.execution.running(self.device), _on_threads(self.threads()):
                 outputs = self.network(self.frames(images, viewing), layers)
             check_outputs(outputs, layers, len(rows), viewing.steps(self.step_ms)[1], self.name)
             yield ActivationBatch([stimuli.ids[row] for row in rows], unit_arrays(outputs, layers))
@@ -238,28 +236,16 @@ class ModelSubject:
         OutputError
             If scratch files cannot be written.
         """
-        viewing = viewing or Viewing()
-        n_steps = viewing.steps(self.step_ms)[1]
-        weights = overlap_weights(step_bins(n_steps, self.step_ms, self.delay_ms), time_bins).astype(np.float32)
-        plans = self.plan(stimuli, layers, len(time_bins), viewing, basis)
-        with ExitStack() as stack:
-            collectors: dict[str, Collector] = {}
-            for layer, plan in plans.items():
-                if self.announce is not None:
-                    self.announce(f"{layer}: {plan.sentence()}" if len(plans) > 1 else plan.sentence())
-                collectors[layer] = stack.enter_context(
-                    collector(plan, len(stimuli), len(time_bins), basis, self.features.scratch, self.random_state)
-                )
-            for batch in self.stream(stimuli, list(plans), viewing, progress):
-                for layer, taker in collectors.items():
-                    taker.add(binned(batch.activations[layer], weights))
-            return {
-                layer: self._assembly(layer, taker.values(progress), stimuli, time_bins, taker)
-                for layer, taker in collectors.items()
-            }
+        return record_layers(self, stimuli, layers, time_bins, viewing or Viewing(), basis, progress)
 
     def plan(
-        self, stimuli: StimulusSet, layers: Collection[str], n_bins: int, viewing: Viewing, basis: Basis = "units"
+        self,
+        stimuli: StimulusSet,
+        layers: Collection[str],
+        n_bins: int,
+        viewing: Viewing,
+        basis: Basis = "units",
+        units: Mapping[str, int] | None = None,
     ) -> dict[str, FeaturePlan]:
         """Return how the features of each layer would be kept, after one image has been shown.
 
@@ -268,31 +254,39 @@ class ModelSubject:
         stimuli, layers, viewing, basis
             See `record_many`.
         n_bins : int
+        units : mapping from layer to int, optional
+            Of `units`, where they are known: nothing is then shown.
 
         Raises
         ------
         ConfigurationError
             If they do not fit the memory or disk that they may take.
         """
+        units = units or self.units(layers, viewing)
+        steps = min(self.batch, len(stimuli)) * viewing.steps(self.step_ms)[1]
+        return self.features.plans(len(stimuli), units, n_bins, basis, self.max_features, steps)
+
+    def units(self, layers: Collection[str], viewing: Viewing) -> dict[str, int]:
+        """Return how many units each layer has, after a grey image has been shown."""
         grey = np.full((8, 8, 3), MID_GREY, np.uint8)
         first = StimulusSet("one grey image", pd.DataFrame({STIMULUS_ID: ["grey"]}), [grey])
         shown = next(self.stream(first, layers, viewing)).activations
-        steps = min(self.batch, len(stimuli)) * viewing.steps(self.step_ms)[1]
-        units = {layer: shown[layer].shape[2] for layer in dict.fromkeys(layers)}
-        return self.features.plans(len(stimuli), units, n_bins, basis, self.max_features, steps)
+        return {layer: shown[layer].shape[2] for layer in dict.fromkeys(layers)}
 
-    def _assembly(
-        self, layer: str, values: np.ndarray, stimuli: StimulusSet, time_bins: TimeBins, taker: Collector
-    ) -> xr.DataArray:
-        return make_assembly(
-            values,
-            stimulus_id=stimuli.ids,
-            neuroid_id=[f"{layer}-{taker.label}{i}" for i in range(values.shape[1])],
-            subject=self.name,
-            layer=layer,
-            time_bins=list(time_bins),
-            attrs=taker.attrs(),
-        )
+    def check_layers(self, layers: Collection[str]) -> None:
+        """Raise if a layer is not the model's."""
+        for layer in layers:
+            if layer not in self._layers:
+                raise UnknownNameError("layer", layer, self._layers)
+
+    def threads(self) -> int:
+        """Return on how many threads of the CPU the network runs.
+
+        Operations of small networks last well under a millisecond; where a core is busy with something else, each would
+        wait for it, and a run of seconds was seen to take minutes. They get one.
+        """
+        small = self.device.type == "cpu" and self.preprocessing.size_px <= SMALL_INPUT_PX
+        return 1 if small else torch.get_num_threads()
 
     def describe(self) -> dict[str, object]:
         """Return what a record must say of the model."""
@@ -310,19 +304,16 @@ class ModelSubject:
 
 
 @contextmanager
-def _threads_for(device: torch.device, input_px: int) -> Iterator[None]:
-    """Run the operations of small networks on one CPU thread.
-
-    They last well under a millisecond; where a core is busy with something else, each would wait for it, and a run of
-    seconds was seen to take minutes.
-    """
+def _on_threads(count: int) -> Iterator[None]:
+    """Run operations on so many CPU threads."""
     before = torch.get_num_threads()
-    if device.type == "cpu" and input_px <= SMALL_INPUT_PX:
-        torch.set_num_threads(1)
+    if count != before:
+        torch.set_num_threads(count)
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        if count != before:
+            torch.set_num_threads(before)
 
 
 def choose_device(name: str) -> torch.device:

@@ -86,6 +86,17 @@ def test_pictures_by_row(table):
     np.testing.assert_array_equal(images[7], render(table.iloc[7].to_dict(), 32))
 
 
+@pytest.mark.parametrize("size_px", [32, 160])
+def test_pictures_that_are_asked_for_again_are_the_same(table, size_px):
+    images = RenderedImages(table.iloc[:3], size_px)
+    first = images[2]
+    kept = first.copy()
+    first[:] = 0  # the caller's own
+    np.testing.assert_array_equal(images[2], kept)
+    np.testing.assert_array_equal(RenderedImages(table.iloc[2:3], size_px)[0], kept)
+    assert (images[1] != kept).any()
+
+
 @pytest.mark.parametrize(
     ("name", "value"), [("ty", 0.3), ("tz", 0.5), ("s", 1.3), ("rxy", 40), ("rxz", 40), ("ryz", 40)]
 )
