@@ -6,7 +6,7 @@ import json
 import numpy as np
 
 BINS = ((70, 80), (80, 90), (90, 100))
-HASHES = {"stimuli_hash": "aa", "neuroids_hash": "bb", "splits_hash": "cc", "halvings_hash": "dd", "responses_hash": "ee"}
+HASHES = {f"{what}_hash": 2 * what[0] for what in ("stimuli", "neuroids", "splits", "halvings", "responses")}
 
 RECORD = {
     "simulated": False,

@@ -31,6 +31,9 @@ def say_plan(output: Output, plan: RunPlan) -> None:
         )
     output.say()
     output.say(f"peak memory: about {size_text(plan.peak_bytes)}, of {size_text(plan.limit_bytes)} that it may have")
+    free = _free()
+    if free is not None:
+        output.say(f"free on this machine: {size_text(free)}, beside what is loaded")
     if plan.features.disk_bytes:
         output.say(f"scratch disk: up to {size_text(plan.features.disk_bytes)}")
     if plan.seconds is not None:
@@ -45,6 +48,16 @@ def say_changes(output: Output, plan: RunPlan) -> None:
 
     if plan.changes:
         output.say(f"to fit {size_text(plan.limit_bytes)}: {'; '.join(plan.changes)}")
+
+
+def _free() -> int | None:
+    """Return the memory that this process can still have; None where the system does not tell."""
+    from neurofit.files.machine import memory
+
+    try:
+        return memory().free
+    except OSError:
+        return None
 
 
 def _time(seconds: float | None) -> str:

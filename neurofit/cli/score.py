@@ -71,18 +71,10 @@ def score(
     output = Output(as_json)
     opt.check_formula(formula)
     chosen = opt.benchmark_named(benchmark, region).varied(
-        region=region,
-        metric=metric,
-        regression=regression,
-        temporal=mapping,
-        n_components=components,
-        n_splits=splits,
-        formula=formula,
-        n_halvings=halvings,
-        static_mode=static_mode,
-        static_latency_ms=static_latency_ms,
+        region=region, metric=metric, regression=regression, temporal=mapping, n_components=components, n_splits=splits,
+        formula=formula, n_halvings=halvings, static_mode=static_mode, static_latency_ms=static_latency_ms,
         static_layers=opt.layer_names(static_layers),
-    )
+    )  # fmt: skip
     from neurofit.files.manifest import load_manifest
     from neurofit.report.record import make_record
     from neurofit.scoring.committed import run_committed
@@ -98,13 +90,10 @@ def score(
         chosen.metric.refuse(f"--mapping-device '{place}'")
     with output.of_others():
         subject = load_subject(
-            model,
-            device=device,
-            batch=batch,
+            model, device=device, batch=batch, announce=output.say,
             features=opt.feature_options(features, memory, scratch, store, no_store),
-            announce=output.say,
             execution=opt.execution(precision, channels_last, compiled),
-        )
+        )  # fmt: skip
     subject = as_benchmarked(subject, chosen, must=static_mode is not None)
     following = None if commitment is None else _commitment(commitment, layer)
     if following is not None and chosen.metric.kind != PREDICTIVITY:
@@ -161,7 +150,7 @@ def _planned(
 
     if layer is None or following is not None or benchmark.metric.kind != PREDICTIVITY:
         return None
-    if not isinstance(subject, ModelSubject):
+    if not isinstance(subject, ModelSubject) or subject.execution.compiled:
         return None
     if mapping_device != "cpu" and not timed:
         return None
@@ -172,7 +161,7 @@ def _planned(
 def _unplannable(benchmark: Benchmark, subject: LoadedSubject, following: Commitment | None) -> Exception:
     from neurofit.errors import ConfigurationError
 
-    found = f"the metric is '{benchmark.metric.kind}', the subject {subject.name}"
+    found = f"the metric is '{benchmark.metric.kind}', the subject {subject.name}, perhaps compiled"
     return ConfigurationError(
         "a plan is of the predictivity of one layer of a network",
         found if following is None else "a commitment was given",

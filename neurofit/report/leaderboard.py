@@ -119,6 +119,11 @@ class Leaderboard:
             )
         return replace(self, boards=boards)
 
+    def __repr__(self) -> str:
+        from neurofit.report.leaderboard_text import text_of
+
+        return text_of(self).rstrip("\n")
+
     def frame(self) -> pd.DataFrame:
         """Return one row per ranked run; see `neurofit.report.leaderboard_text.frame_of`."""
         from neurofit.report.leaderboard_text import frame_of

@@ -6,7 +6,7 @@ import math
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -58,7 +58,7 @@ class ScoredRun:
 
     id: str
     path: Path
-    document: Mapping[str, Any]
+    document: Mapping[str, Any] = field(repr=False)
     model: str
     layer: str
     region: str

@@ -61,7 +61,7 @@ class PassTime:
 
 
 def pass_memory(subject: ModelSubject, layers: Collection[str], viewing: Viewing) -> PassMemory:
-    """Count the tensors of passes of one and of two grey images; on any device.
+    """Count the tensors of passes of one and two grey images; off the CPU, those that come back to it.
 
     Parameters
     ----------
@@ -71,6 +71,8 @@ def pass_memory(subject: ModelSubject, layers: Collection[str], viewing: Viewing
     viewing : Viewing
     """
     (one, output, shown), (two, _, _) = (_counted(subject, layers, viewing, images) for images in (1, 2))
+    if subject.device.type != "cpu":  # the rest is on the device
+        return PassMemory(0, output, output, shown)
     each = max(two - one, output + int(CHECK_COPIES * output))
     return PassMemory(max(one - each, 0), each, output, shown)
 

@@ -12,7 +12,7 @@ from neurofit.models.decoders import build_decoder
 from neurofit.models.gated_cells import GRUConfig, IntersectionRNNConfig, LSTMConfig, UGRNNConfig
 from neurofit.models.network import READOUT, ConvRNN, build_nodes, layer_shapes
 from neurofit.models.released import RELEASED
-from neurofit.models.zoo import MATCHED, ZOO, load_model, zoo_entry
+from neurofit.models.zoo import MATCHED, ZOO, _published, load_model, zoo_entry
 
 NETWORKS = {name: entry for name, entry in ZOO.items() if entry.network is not None}
 
@@ -245,6 +245,13 @@ def test_released_weights_are_asked_for_until_they_are_fetched(monkeypatch, tmp_
     monkeypatch.setenv("NEUROFIT_DATA", str(tmp_path))
     with pytest.raises(DataFileError, match="not fetched yet.* - run `neurofit models fetch timedecay_shallow`"):
         load_model("timedecay_shallow")
+
+
+def test_published_accuracies_are_said_as_fractions_like_those_of_bundled_weights():
+    told = _published(ZOO["rgc_intermediate"])
+    assert told["top1"] == "0.7300" and told["trained_on"].startswith("ImageNet")
+    assert _published(ZOO["rgc"]) == _published(ZOO["ff_shallow"]) == {}
+    assert load_model("rgc").details["top1"] == "0.3130"
 
 
 def test_random_weights_are_seeded_and_said():

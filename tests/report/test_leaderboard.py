@@ -8,9 +8,17 @@ import numpy as np
 import pytest
 from toy_records import HASHES, record, write
 
+from neurofit.assembly.build import average_repetitions, make_assembly
 from neurofit.errors import ConfigurationError, UnknownNameError
+from neurofit.files.manifest import load_manifest
+from neurofit.mapping.estimators import PLSMapping
+from neurofit.mapping.splitters import StimulusShuffleSplit
 from neurofit.report.leaderboard import leaderboard
 from neurofit.report.leaderboard_text import COLUMNS, csv_of, html_of, markdown_of, text_of
+from neurofit.report.record import make_record
+from neurofit.scoring.benchmark import load_benchmark
+from neurofit.scoring.predictivity import predictivity
+from neurofit.scoring.summary import headline
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -207,6 +215,7 @@ def test_hostile_names_are_shown_and_do_nothing(hostile):
     page = html_of(hostile)
     assert "<script" not in page and "<b>" not in page and "&lt;script&gt;" in page
     assert hostile._repr_html_() == page
+    assert repr(hostile) + "\n" == text_of(hostile) and "time_bins" not in repr(hostile.boards)
     for text in (text_of(hostile), markdown_of(hostile)):
         assert "\x1b" not in text and "\u202e" not in text and "two\nlines" not in text
     tables = [line for line in markdown_of(hostile).splitlines() if line.startswith("|")]
@@ -230,6 +239,36 @@ def test_text_fits_its_width(tmp_path, width):
     lines = text_of(leaderboard(tmp_path), width).splitlines()
     assert max(map(len, lines)) <= width
     assert ("top-1" in "\n".join(lines)) == (width >= 120)
+
+
+@pytest.mark.parametrize(("formula", "drawn"), [("both", True), ("raw", True), ("brain-score", False)])
+def test_records_of_scores_are_ranked_with_their_own_headlines(tmp_path, make_recording, formula, drawn):
+    bins = [(t, t + 10) for t in range(70, 170, 10)]
+    recording = make_recording(n=60, q=8, bins=bins)
+    mean = average_repetitions(recording).values[:, :3]
+    benchmark = load_benchmark("sim-it").varied(formula=formula, n_halvings=2)
+    scores = {}
+    for name, noise in (("good", 0.1), ("bad", 2.0)):
+        source = make_assembly(
+            mean + noise * np.random.default_rng(0).standard_normal(mean.shape),
+            stimulus_id=average_repetitions(recording).stimulus_id.values,
+            neuroid_id=list("abc"), subject=name, layer="conv5", time_bins=bins,
+        )  # fmt: skip
+        score = predictivity(
+            source, recording, mapping=PLSMapping(2), splitter=StimulusShuffleSplit(2), n_halvings=2, formula=formula
+        ).assign_attrs(
+            benchmark="sim-it", dataset="sim-ventral", region="IT", subject=name, layer="conv5", simulated=1,
+            source_units=3,
+        )  # fmt: skip
+        scores[name] = score
+        record = make_record(score, benchmark, load_manifest("sim-ventral"), {"kind": "model", "name": name})
+        record.save(tmp_path / f"{name}.json")
+    (board,) = leaderboard(tmp_path).boards
+    assert [row.run.model for row in board.rows] == ["good", "bad"]
+    for row in board.rows:
+        assert row.run.value == pytest.approx(headline(scores[row.run.model], benchmark.aggregation).value)
+    assert ("the 8 neuroids that all runs share" in board.rank_method) == drawn
+    assert board.simulated and "SIMULATED" in text_of(leaderboard(tmp_path))
 
 
 def test_the_frame_has_a_row_per_run(tmp_path):

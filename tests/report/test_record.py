@@ -50,6 +50,13 @@ def test_a_record_says_what_was_run_and_survives_the_disk(tmp_path, score):
     assert [p.name for p in tmp_path.iterdir()] == ["r.json"]
 
 
+def test_weights_of_a_network_that_says_nothing_of_them_are_in_the_record(score):
+    score = score.assign_attrs(weights_sha256="of the network")
+    for told, expected in (({}, "of the network"), ({"weights_sha256": "its own"}, "its own")):
+        record = make_record(score, load_benchmark("sim-it"), load_manifest("sim-ventral"), told)
+        assert record.subject["weights_sha256"] == expected
+
+
 def test_numbers_that_are_not_finite_are_null(tmp_path, score):
     score.predictivity_corrected.values[:, :, 0] = np.nan
     record = make_record(score, load_benchmark("sim-it"), load_manifest("sim-ventral"), {})
