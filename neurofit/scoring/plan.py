@@ -371,7 +371,8 @@ def _sizes(benchmark: Benchmark, target: Target) -> Sizes:
         n_splits=benchmark.splits.n_splits,
         n_halvings=benchmark.correction.n_halvings if halved else 0,
         held_out=int(np.ceil(benchmark.splits.test_size * stimuli)),
-        components=benchmark.mapping.n_components or 0,
+        # more than there are samples is refused by the mapping, as what it is, and not as memory that it would take
+        components=min(benchmark.mapping.n_components or 0, stimuli),
         stacked=benchmark.mapping.temporal == "fixed",
         refits=halved and formula.needs_mapping_consistency,
         runs=(len(benchmark.time_bins.bins()),),  # at worst, until the network has been seen

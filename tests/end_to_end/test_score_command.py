@@ -12,7 +12,7 @@ import pytest
 
 def neurofit(*arguments, cwd, **options):
     command = [sys.executable, "-m", "neurofit", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=300, check=False, **options)
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=1500, check=False, **options)
 
 
 @pytest.fixture(scope="module")
