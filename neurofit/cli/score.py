@@ -95,9 +95,7 @@ def score(
             execution=opt.execution(precision, channels_last, compiled),
         )  # fmt: skip
     subject = as_benchmarked(subject, chosen, must=static_mode is not None)
-    following = None if commitment is None else _commitment(commitment, layer)
-    if following is not None and chosen.metric.kind != PREDICTIVITY:
-        chosen.metric.refuse("--commitment")
+    following = None if commitment is None else _commitment(commitment, layer, chosen)
     if following is None:
         layer = layer or committed_layer(subject, chosen.region)
         opt.check_layer(layer, subject)
@@ -219,10 +217,11 @@ def _write(output: Output, stem: Path, score: xr.Dataset, record: RunRecord, ben
     output.emit({**record.as_dict(), "written": {k: str(v) for k, v in written.items()}})
 
 
-def _commitment(path: Path, layer: str | None) -> Commitment:
-    """Return the commitment of a file, which leaves no layer to be named."""
+def _commitment(path: Path, layer: str | None, benchmark: Benchmark) -> Commitment:
+    """Return the commitment of a file, which leaves no layer to be named and is of predictivity."""
     from neurofit.errors import ConfigurationError
     from neurofit.scoring.commitment import load_commitment
+    from neurofit.scoring.metrics import PREDICTIVITY
 
     if layer is not None:
         raise ConfigurationError(
@@ -230,7 +229,10 @@ def _commitment(path: Path, layer: str | None) -> Commitment:
             f"--layer {layer} and --commitment were given",
             "drop one",
         )
-    return load_commitment(path)
+    following = load_commitment(path)
+    if benchmark.metric.kind != PREDICTIVITY:
+        benchmark.metric.refuse("--commitment")
+    return following
 
 
 def _described(subject: Any, benchmark: Benchmark, result: xr.Dataset) -> dict[str, object]:
