@@ -27,6 +27,7 @@ from neurofit.scoring.jackknife import with_groups_left_out
 from neurofit.scoring.predictions import with_predictions
 from neurofit.scoring.problem import Problem, Splitter, pose
 from neurofit.scoring.score import Terms, assemble_score
+from neurofit.vocabulary import SIMULATED
 
 
 def predictivity(
@@ -136,6 +137,7 @@ def score_of(
         "repetitions_min": problem.mean.attrs["repetitions_min"],
         "repetitions_max": problem.mean.attrs["repetitions_max"],
         **problem.fingerprints(),
+        SIMULATED: int(target.attrs.get(SIMULATED, 0)),
     }
     return assemble_score(terms, problem.mean, attrs)
 

@@ -286,3 +286,12 @@ def test_single_precision_changes_little(latents, recording, temporal):
 def test_features_of_another_basis_are_refused_where_they_would_be_wrong(latents, recording, basis, options, message):
     with pytest.raises(MappingError, match=message):
         score(features(latents).assign_attrs(basis=basis), recording, **options)
+
+
+@pytest.mark.parametrize("simulated", [0, 1])
+def test_a_score_says_whether_its_target_is_simulated(make_recording, simulated):
+    recording = make_recording(n=40, q=4).assign_attrs(simulated=simulated)
+    score = predictivity(
+        average_repetitions(recording), recording, mapping=PLSMapping(2), splitter=StimulusShuffleSplit(2), n_halvings=1
+    )
+    assert score.attrs["simulated"] == simulated
