@@ -136,7 +136,7 @@ def test_what_passes_the_checks_runs(network):
     check_entry(ZooEntry("drawn", network, Preprocessing(16), {}))
     frame = torch.zeros(2, 3, 16, 16)
     with torch.inference_mode():
-        shapes = {layer: value.shape for layer, value in ConvRNN(network)([frame] * 2).items()}
+        shapes = {layer: value.shape for layer, value in ConvRNN(network).eval()([frame] * 2).items()}
     assert list(shapes) == list(network.layers) and shapes[READOUT] == (2, 2, network.classes)
 
 
