@@ -82,6 +82,16 @@ if TYPE_CHECKING:
     from neurofit.subjects.third_party import timm_subject as timm_subject
     from neurofit.subjects.third_party import torchvision_subject as torchvision_subject
     from neurofit.subjects.viewing import Viewing as Viewing
+    from neurofit.sweeps.cluster import ClusterSpec as ClusterSpec
+    from neurofit.sweeps.cluster import DaskEngine as DaskEngine
+    from neurofit.sweeps.cluster import load_cluster as load_cluster
+    from neurofit.sweeps.specification import RunSettings as RunSettings
+    from neurofit.sweeps.specification import SweepSpec as SweepSpec
+    from neurofit.sweeps.specification import Variations as Variations
+    from neurofit.sweeps.specification import load_sweep as load_sweep
+    from neurofit.sweeps.sweep import InProcess as InProcess
+    from neurofit.sweeps.sweep import SweepResult as SweepResult
+    from neurofit.sweeps.sweep import run_sweep as run_sweep
 
 # Public name -> module; a test holds this table and the imports above against each other.
 _MODULES = {
@@ -156,6 +166,16 @@ _MODULES = {
     "timm_subject": "subjects.third_party",
     "torchvision_subject": "subjects.third_party",
     "Viewing": "subjects.viewing",
+    "ClusterSpec": "sweeps.cluster",
+    "DaskEngine": "sweeps.cluster",
+    "load_cluster": "sweeps.cluster",
+    "RunSettings": "sweeps.specification",
+    "SweepSpec": "sweeps.specification",
+    "Variations": "sweeps.specification",
+    "load_sweep": "sweeps.specification",
+    "InProcess": "sweeps.sweep",
+    "SweepResult": "sweeps.sweep",
+    "run_sweep": "sweeps.sweep",
 }
 
 __all__ = ["__version__", *sorted(_MODULES)]  # noqa: PLE0604 - strings, all of them

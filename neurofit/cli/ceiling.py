@@ -66,7 +66,7 @@ def ceiling(
     _say_what(output, pooled, chosen)
     _say_table(output, table, predicted=not pairs.empty)
     _say_pairs(output, pairs, chosen)
-    stem = opt.slug("ceiling", chosen.region, opt.benchmark_stem(chosen))
+    stem = opt.slug("ceiling", chosen.region, chosen.stem())
     written = {
         "record": save_record(record, folder / f"{stem}.json"),
         "score": save_score(pooled, folder / f"{stem}.nc"),

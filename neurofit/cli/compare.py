@@ -178,7 +178,7 @@ def _scored(
             score = run(
                 benchmark, subject, layer=layer, target=target, mapping_device=place, progress=output.progress, **draws
             )
-        path = folder / f"{opt.slug(subject.name, layer, benchmark.region, opt.benchmark_stem(benchmark), *kind)}.nc"
+        path = folder / f"{opt.slug(subject.name, layer, benchmark.region, benchmark.stem(), *kind)}.nc"
         output.say(f"  score: {save_score(score, path)}")
         done[name] = score
     return done
@@ -189,7 +189,7 @@ def _stem(scores: list[xr.Dataset], benchmark: Benchmark | None) -> str:
     import hashlib
 
     told = scores[0].attrs
-    name = str(told.get("benchmark", "")) if benchmark is None else opt.benchmark_stem(benchmark)
+    name = str(told.get("benchmark", "")) if benchmark is None else benchmark.stem()
     models = [f"{s.attrs.get('subject', 'unnamed')}-{s.attrs.get('layer', '')}" for s in scores]
     stem = opt.slug("compare", *models, *filter(None, (told.get("region"), name)))
     return stem if len(stem) <= 120 else f"{stem[:113]}-{hashlib.sha256(stem.encode()).hexdigest()[:6]}"

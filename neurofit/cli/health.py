@@ -113,7 +113,7 @@ def health(
         chosen.aggregation, f"{subject.name} ({layer})",
     )  # fmt: skip
     part = () if curves == "both" else (curves,)
-    stem = opt.slug("health", subject.name, layer, chosen.region, opt.benchmark_stem(chosen), *part)
+    stem = opt.slug("health", subject.name, layer, chosen.region, chosen.stem(), *part)
     written = {
         "record": save_record(record, folder / f"{stem}.json"),
         "figure": save_figure(figure, folder / f"{stem}.png"),

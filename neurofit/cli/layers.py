@@ -120,7 +120,7 @@ def layers(
     _say_table(output, result.commitment, record)
     _say_choice(output, result.commitment, record)
     kinds = [f"per-{per}"] * (per != "region") + ["by-scores"] * (average == "scores") + [formula] * (formula != "raw")
-    stem = opt.slug(subject.name, "layers", chosen.region, opt.benchmark_stem(chosen), *kinds)
+    stem = opt.slug(subject.name, "layers", chosen.region, chosen.stem(), *kinds)
     written = {
         "record": save_record(record, folder / f"{stem}.json"),
         "commitment": result.commitment.save(folder / f"{stem}.commitment.json"),

@@ -25,6 +25,7 @@ from neurofit.cli import (
     score,
     search,
     store,
+    sweep,
     tradeoff,
     train,
 )
@@ -82,6 +83,7 @@ app = typer.Typer(
 app.command("score", epilog=score.EXAMPLES)(score.score)
 app.command("ost", epilog=ost.EXAMPLES)(ost.ost)
 app.command("compare", epilog=compare.EXAMPLES)(compare.compare)
+app.command("sweep", epilog=sweep.EXAMPLES)(sweep.sweep)
 app.command("train", epilog=train.EXAMPLES)(train.train)
 app.command("curves", epilog=curves.EXAMPLES)(curves.curves)
 app.command("ceiling", epilog=ceiling.EXAMPLES)(ceiling.ceiling)

@@ -9,15 +9,13 @@ import typer
 
 from neurofit.cli import names
 from neurofit.cli.output import size_in_bytes
+from neurofit.files.stems import slug as slug
 
 if TYPE_CHECKING:
     from neurofit.models.execution import Execution
     from neurofit.scoring.benchmark import Benchmark
     from neurofit.subjects.features import FeatureOptions
     from neurofit.subjects.library import LoadedSubject
-
-# The embedded, simulated default for each region.
-DEFAULT_BENCHMARKS = {"V4": "sim-v4", "IT": "sim-it", "pIT": "sim-it", "aIT": "sim-it"}
 
 # Panels of help: a command's own questions come first, in its first panel.
 VARIED, COMPUTING, FILES = "Instead of what the benchmark says", "Computing", "Files and output"
@@ -194,18 +192,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the record as one JS
 
 def benchmark_named(name: str | None, region: str | None) -> Benchmark:
     """Return the benchmark of that name, or the embedded one of a region."""
-    from neurofit.errors import ConfigurationError, UnknownNameError
-    from neurofit.scoring.benchmark import load_benchmark
+    from neurofit.scoring import benchmark
 
-    if name is not None:
-        return load_benchmark(name)
-    if region is None:
-        raise ConfigurationError(
-            "a score needs a region or a benchmark", "neither --region nor --benchmark was given", "add --region IT"
-        )
-    if region not in DEFAULT_BENCHMARKS:
-        raise UnknownNameError("region with an embedded benchmark", region, DEFAULT_BENCHMARKS)
-    return load_benchmark(DEFAULT_BENCHMARKS[region])
+    return benchmark.benchmark_named(name, region)
 
 
 def check_predictivity(benchmark: Benchmark, command: str) -> None:
@@ -263,35 +252,16 @@ def execution(precision: Any, channels_last: bool, compiled: bool) -> Execution 
 
 def writable(folder: Path) -> Path:
     """Return the output folder, made and tried before anything is computed."""
-    from neurofit.files.atomic import atomic_write, reporting_output_errors
+    import tempfile
 
-    probe = folder / ".neurofit-can-write"
+    from neurofit.files.atomic import reporting_output_errors
+
     with reporting_output_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        with atomic_write(probe):
+        # a file of its own for every process, and without a name where the system has that
+        with tempfile.TemporaryFile(prefix=".neurofit-can-write-", dir=folder):
             pass
-        probe.unlink()
     return folder
-
-
-def benchmark_stem(benchmark: Benchmark) -> str:
-    """Return what files call a benchmark; a varied one by 6 hex digits too, since all variations share one name."""
-    import hashlib
-    import json
-    from dataclasses import asdict
-
-    from neurofit.files.json_text import plain_values
-
-    name = benchmark.name.removesuffix(" (varied)")
-    if name == benchmark.name:
-        return name
-    content = json.dumps(plain_values(asdict(benchmark)), sort_keys=True)
-    return f"{name} varied {hashlib.sha256(content.encode()).hexdigest()[:6]}"
-
-
-def slug(*texts: str) -> str:
-    """Return a file's stem from some names."""
-    return "-".join("".join(c if c.isalnum() or c in "-_." else "-" for c in text).strip("-") for text in texts)
 
 
 def number(value: float) -> str:

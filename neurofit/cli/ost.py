@@ -112,9 +112,7 @@ def ost(
     )
     who = (subject.name, str(layer)) if subject is not None else ()
     level = () if reference is None else (f"at-{reference:g}",)
-    stem = opt.slug(
-        *who, "ost", chosen.region, opt.benchmark_stem(chosen), classifier, str(neural.attrs["labels"]), *level
-    )
+    stem = opt.slug(*who, "ost", chosen.region, chosen.stem(), classifier, str(neural.attrs["labels"]), *level)
     names = (f"simulated {chosen.region}" if manifest.simulated else chosen.region, " ".join(who))
     figure = plot_solution_times(neural, theirs, names=names, on_ms=chosen.viewing.on_ms)
     written = {

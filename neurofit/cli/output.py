@@ -12,14 +12,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from typing import Any, Literal, TextIO
 
-from neurofit.errors import ConfigurationError
 from neurofit.files.json_text import to_json
-
-UNITS = {"": 1, "B": 1, **{f"{p}B": 1000**i for i, p in enumerate("KMGT", 1)}} | {
-    f"{p}IB": 1024**i for i, p in enumerate("KMGT", 1)
-}
-
-_READABLE = ("B", "kB", "MB", "GB", "TB")
+from neurofit.files.sizes import readable_size as readable_size
+from neurofit.files.sizes import size_in_bytes as size_in_bytes
 
 QUIET_VARIABLE = "NEUROFIT_QUIET"
 
@@ -51,32 +46,6 @@ def is_coloured(stream: TextIO) -> bool:
 def paint(text: str, style: Style, stream: TextIO) -> str:
     """Return a text in colour, where its stream may have colour."""
     return f"\033[{_CODES[style]}m{text}\033[0m" if text and is_coloured(stream) else text
-
-
-def size_in_bytes(text: str) -> int:
-    """Return how many bytes a size such as '8GiB', '500 MB' or '1e9' means.
-
-    Raises
-    ------
-    ConfigurationError
-        If it is no positive size.
-    """
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?(?:e\d{1,2})?)\s*([a-zA-Z]*)\s*", text)
-    if found is None or found[2].upper() not in UNITS or float(found[1]) <= 0:
-        raise ConfigurationError("a size is a number and a unit", f"'{text}' is none", "write it as 8GiB or 500MB")
-    return int(float(found[1]) * UNITS[found[2].upper()])
-
-
-def readable_size(size: int | None) -> str:
-    """Write a number of bytes in the largest unit that it fills; 1 kB is 1000 bytes."""
-    if size is None:
-        return "size unknown"
-    value: Any = size
-    for unit in _READABLE:
-        if value < 1000 or unit == _READABLE[-1]:
-            break
-        value /= 1000
-    return f"{value:.4g} {unit}"
 
 
 class Output:

@@ -24,6 +24,7 @@ EXTRAS = {
     "torchvision": ("torchvision",),
     "r": ("pyreadr",),
     "nwb": ("pynwb",),
+    "dask": ("dask-jobqueue", "distributed"),
 }
 """What can be installed besides, and the packages in it; a test holds it against pyproject.toml."""
 

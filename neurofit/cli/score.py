@@ -76,7 +76,7 @@ def score(
         static_layers=opt.layer_names(static_layers),
     )  # fmt: skip
     from neurofit.files.manifest import load_manifest
-    from neurofit.report.record import make_record
+    from neurofit.report.record import described, make_record
     from neurofit.scoring.committed import run_committed
     from neurofit.scoring.metrics import PREDICTIVITY
     from neurofit.scoring.run import run
@@ -123,9 +123,9 @@ def score(
         else:
             result = run_committed(chosen, subject, following, **options)
             output.say(f"commitment: {result.attrs['commitment_use']}")
-        record = make_record(result, chosen, manifest, _described(subject, chosen, result))
+        record = make_record(result, chosen, manifest, described(subject, chosen, result))
     _say(output, result, chosen, record)
-    stem = opt.slug(subject.name, layer or "committed", chosen.region, opt.benchmark_stem(chosen))
+    stem = opt.slug(subject.name, layer or "committed", chosen.region, chosen.stem())
     _write(output, folder / stem, result, record, chosen)
 
 
@@ -141,19 +141,14 @@ def _planned(
 ) -> Planned | None:
     """Fit a score into its memory; None where that is not predicted: see `_unplannable`."""
     from neurofit.cli.output import size_in_bytes
-    from neurofit.scoring.metrics import PREDICTIVITY
-    from neurofit.scoring.plan import plan_run
-    from neurofit.scoring.run import load_target
-    from neurofit.subjects.model_subject import ModelSubject
+    from neurofit.scoring.planned import fit_into_memory
 
-    if layer is None or following is not None or benchmark.metric.kind != PREDICTIVITY:
+    if layer is None or following is not None:
         return None
-    if not isinstance(subject, ModelSubject) or subject.execution.compiled:
-        return None
-    if mapping_device != "cpu" and not timed:
-        return None
-    limit = size_in_bytes(memory)
-    return plan_run(benchmark, subject, layer, load_target(benchmark, data), limit_bytes=limit, timed=timed)
+    return fit_into_memory(
+        benchmark, subject, layer, limit_bytes=size_in_bytes(memory), data=data, mapping_device=mapping_device,
+        timed=timed,
+    )  # fmt: skip
 
 
 def _unplannable(benchmark: Benchmark, subject: LoadedSubject, following: Commitment | None) -> Exception:
@@ -233,14 +228,6 @@ def _commitment(path: Path, layer: str | None, benchmark: Benchmark) -> Commitme
     if benchmark.metric.kind != PREDICTIVITY:
         benchmark.metric.refuse("--commitment")
     return following
-
-
-def _described(subject: Any, benchmark: Benchmark, result: xr.Dataset) -> dict[str, object]:
-    """Return what the record says of the subject: itself, its cost in this presentation, a commitment."""
-    from neurofit.scoring.committed import commitment_of
-    from neurofit.subjects.cost import describe_cost
-
-    return {**subject.describe(), **describe_cost(subject, benchmark.viewing.viewing()), **commitment_of(result)}
 
 
 def _say_what(output: Output, score: xr.Dataset, benchmark: Benchmark) -> None:

@@ -6,8 +6,11 @@ read below a `root`, '/' by default.
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,3 +163,15 @@ def _droppable(folder: Path) -> int:
 def _words(file: Path) -> list[str]:
     """Return the words of a small file of the kernel; none where it is not there."""
     return file.read_text().split() if file.is_file() else []
+
+
+def give_back_memory() -> None:
+    """Give what is not used any more back to the operating system, so that the next run is planned on what it has.
+
+    The C library's allocator keeps freed memory for later; glibc alone can be asked to return it.
+    """
+    gc.collect()
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)

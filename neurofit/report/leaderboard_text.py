@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from neurofit.report.leaderboard_names import names_of
+from neurofit.report.plain_text import printable
 from neurofit.scoring.metrics import PREDICTIVITY
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def csv_of(leaderboard: Leaderboard) -> str:
     writer = csv.writer(handle, lineterminator="\n")
     writer.writerow(frame.columns)
     for row in frame.itertuples(index=False):
-        writer.writerow([_cell(value) for value in row])
+        writer.writerow([csv_cell(value) for value in row])
     return handle.getvalue()
 
 
@@ -163,11 +164,6 @@ def html_of(leaderboard: Leaderboard) -> str:
         )
     parts += [f"<p><small>{html.escape(line)}</small></p>" for line in _left_out(leaderboard)]
     return "<div>" + "".join(parts) + "</div>"
-
-
-def printable(text: str) -> str:
-    """Return a text without what a terminal would obey: control, direction and other characters that do not print."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def _columns(board: Board) -> list[_Column]:
@@ -260,8 +256,8 @@ def _markdown(text: str) -> str:
     return printable(text).translate(_MARKUP)
 
 
-def _cell(value: Any) -> str:
-    """Return a value of a CSV cell."""
+def csv_cell(value: Any) -> str:
+    """Return a value of a CSV cell, which no spreadsheet takes for a formula."""
     if isinstance(value, str):
         return f"'{value}" if value.lstrip(" \n").startswith(_FORMULA_STARTS) else value
     return "" if pd.isna(value) else str(value)

@@ -5,7 +5,6 @@ One JSON document per run; numbers that are not finite are null.
 
 from __future__ import annotations
 
-import json
 import platform
 import subprocess
 import sys
@@ -14,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -22,7 +21,7 @@ import xarray as xr
 import neurofit
 from neurofit.errors import DataFileError
 from neurofit.files.atomic import atomic_write, reporting_output_errors
-from neurofit.files.json_text import plain_values, to_json
+from neurofit.files.json_text import plain_values, read_json, to_json
 from neurofit.files.manifest import Manifest
 from neurofit.scoring.benchmark import Benchmark
 from neurofit.scoring.formulas import formula_named
@@ -32,6 +31,9 @@ from neurofit.scoring.run import SOURCE_ATTRS
 from neurofit.scoring.score import nan_mean
 from neurofit.scoring.summary import headline, summarise
 from neurofit.vocabulary import NEUROID, NEUROID_ID, SPLIT, TIME_BIN
+
+if TYPE_CHECKING:
+    from neurofit.subjects.library import LoadedSubject
 
 RECORD_VERSION = 2
 """2 since records say the hashes of what was scored, and how every neuroid was predicted."""
@@ -168,6 +170,18 @@ def make_record(
     )
 
 
+def described(subject: LoadedSubject, benchmark: Benchmark, score: xr.Dataset) -> dict[str, object]:
+    """Return what a record says of a subject: itself, its cost in this presentation, and a commitment it followed."""
+    from neurofit.scoring.committed import commitment_of
+    from neurofit.subjects.cost import describe_cost  # torch, of which those that read records need nothing
+
+    return {
+        **subject.describe(),
+        **describe_cost(subject, benchmark.viewing.viewing()),
+        **commitment_of(score),
+    }
+
+
 def neuroid_table(score: xr.Dataset) -> dict[str, Any]:
     """Return how every neuroid was predicted; see `RunRecord`."""
     named = {
@@ -223,7 +237,7 @@ def load_record(path: str | Path) -> dict[str, Any]:
         If the file is unreadable or no record.
     """
     try:
-        document = json.loads(Path(path).read_text())
+        document = read_json(path)
     except (OSError, ValueError) as error:
         raise DataFileError(
             "a record is a readable JSON file", f"{path}: {error}", "run the benchmark again"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
 from neurofit.assembly.time_bins import make_time_bins
 from neurofit.errors import ConfigurationError, UnknownNameError
+from neurofit.files.json_text import plain_values
 from neurofit.files.resources import list_resources
 from neurofit.files.toml_schema import Rule, read_toml
 from neurofit.kernel.arrays import Precision
@@ -25,6 +28,11 @@ Positive = Annotated[int, Rule("positive", lambda n: n > 0)]
 Regression = Literal["pls", "ridge"]
 Temporal = Literal["per-bin", "fixed"]
 Order = Literal["splits-then-neuroids", "neuroids-then-splits"]
+
+DEFAULT_BENCHMARKS = {"V4": "sim-v4", "IT": "sim-it", "pIT": "sim-it", "aIT": "sim-it"}
+"""The embedded, simulated benchmark of each region."""
+
+_VARIED = " (varied)"
 
 
 @dataclass(frozen=True)
@@ -288,7 +296,21 @@ class Benchmark:
             correction=correction,
             static=self._static(static_mode, static_latency_ms, static_layers),
         )
-        return self if varied == self else replace(varied, name=f"{self.name.removesuffix(' (varied)')} (varied)")
+        return varied.named_as_varied_from(self)
+
+    def named_as_varied_from(self, original: Benchmark) -> Benchmark:
+        """Return this benchmark, named as a variation of another if it is one."""
+        if self == original:
+            return self
+        return replace(self, name=f"{original.name.removesuffix(_VARIED)}{_VARIED}")
+
+    def stem(self) -> str:
+        """Return what files call it; a varied one by 6 hex digits too, since all variations share one name."""
+        name = self.name.removesuffix(_VARIED)
+        if name == self.name:
+            return name
+        content = json.dumps(plain_values(asdict(self)), sort_keys=True)
+        return f"{name} varied {hashlib.sha256(content.encode()).hexdigest()[:6]}"
 
     def _static(self, mode: ChosenMode | None, latency_ms: int | None, layers: tuple[str, ...] | None) -> StaticSpec:
         """Return the static mode with some choices changed."""
@@ -327,3 +349,24 @@ def load_benchmark(name: str | Path) -> Benchmark:
         if path.stem == str(name):
             return Benchmark.from_toml(path)
     raise UnknownNameError("benchmark", str(name), list_benchmarks())
+
+
+def benchmark_named(name: str | None, region: str | None) -> Benchmark:
+    """Return the benchmark of that name, or the embedded one of a region.
+
+    Raises
+    ------
+    ConfigurationError
+        If neither is named, or a file is wrong.
+    UnknownNameError
+        If there is no such benchmark, or none is embedded for the region.
+    """
+    if name is not None:
+        return load_benchmark(name)
+    if region is None:
+        raise ConfigurationError(
+            "a score needs a region or a benchmark", "neither --region nor --benchmark was given", "add --region IT"
+        )
+    if region not in DEFAULT_BENCHMARKS:
+        raise UnknownNameError("region with an embedded benchmark", region, DEFAULT_BENCHMARKS)
+    return load_benchmark(DEFAULT_BENCHMARKS[region])

@@ -102,8 +102,12 @@ class RunPlan:
     @property
     def peak_bytes(self) -> int:
         """Return the largest resident memory that is predicted of the process."""
-        most = max(stage.memory_bytes for stage in self.stages)
-        return max(self.so_far_bytes, self.resident_bytes + LIBRARIES_BYTES + most)
+        return max(self.so_far_bytes, self.needed_bytes)
+
+    @property
+    def needed_bytes(self) -> int:
+        """Return the largest resident memory from now on; what a process took and gave back does not count."""
+        return self.resident_bytes + LIBRARIES_BYTES + self.largest.memory_bytes
 
     @property
     def largest(self) -> Stage:
@@ -164,14 +168,14 @@ def plan_run(
     for way in case.ways():
         plan = way.plan()
         first = first or plan
-        if plan is not None and plan.peak_bytes <= limit_bytes:
+        if plan is not None and plan.needed_bytes <= limit_bytes:
             return Planned(way.timed(plan) if timed else plan, way.subject, target)
     if first is None:
         case.features()  # raises: the layer's features fit in no way
         raise AssertionError("unreachable: features that fit have a plan")
     raise ConfigurationError(
         "a run fits the memory that it may have",
-        f"it needs {size_text(first.peak_bytes)} of {size_text(limit_bytes)}: {size_text(first.resident_bytes)} for "
+        f"it needs {size_text(first.needed_bytes)} of {size_text(limit_bytes)}: {size_text(first.resident_bytes)} for "
         f"libraries, network and recording, and {size_text(first.largest.memory_bytes)} for {first.largest.name}; no "
         "smaller batch and no other features that are allowed take less",
         "allow more (--memory), ask for fewer time bins, or take a narrower layer",

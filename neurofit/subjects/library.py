@@ -57,6 +57,26 @@ def load_subject(
     if name == SIMULATED_TRUTH:
         return GeneratingSubject()
     subject = load_user_subject(name) if names_user_code(name) else _zoo_subject(name)
+    return configured(
+        subject, device=device, batch=batch, delay_ms=delay_ms, max_features=max_features, features=features,
+        announce=announce, execution=execution,
+    )  # fmt: skip
+
+
+def configured(
+    subject: LoadedSubject,
+    *,
+    device: str | None = None,
+    batch: int | None = None,
+    delay_ms: int | None = None,
+    max_features: int | None = None,
+    features: FeatureOptions | None = None,
+    announce: Callable[[str], object] | None = None,
+    execution: Execution | None = None,
+) -> LoadedSubject:
+    """Change how a subject is run, in place, and return it; see `load_subject`."""
+    if isinstance(subject, GeneratingSubject):
+        return subject
     chosen = {
         "batch": batch, "delay_ms": delay_ms, "max_features": max_features, "features": features, "announce": announce
     }  # fmt: skip

@@ -382,3 +382,14 @@ def check_model(subject: ModelSubject, steps: int = 4) -> ModelSubject:
                 "put normalisation layers into eval mode and keep images apart",
             )
     return subject
+
+
+@contextmanager
+def with_threads(threads: int) -> Iterator[None]:
+    """Run networks on so many threads of the CPU meanwhile."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import pytest
 
-from neurofit.cli.options import benchmark_stem
 from neurofit.scoring.benchmark import load_benchmark
 
 BENCH = ("--benchmark", "bench.toml", "--data", "data")
@@ -14,12 +13,12 @@ SCORE = ("score", *BENCH, "--model", "pixels", "--layer", "pixels", "--json")
 
 def test_variations_are_called_by_what_they_vary():
     plain = load_benchmark("sim-it")
-    assert benchmark_stem(plain) == "sim-it"
-    stems = [benchmark_stem(plain.varied(n_splits=2)), benchmark_stem(plain.varied(temporal="fixed"))]
+    assert plain.stem() == "sim-it"
+    stems = [plain.varied(n_splits=2).stem(), plain.varied(temporal="fixed").stem()]
     assert all(stem.startswith("sim-it varied ") and len(stem) == len("sim-it varied ") + 6 for stem in stems)
     assert stems[0] != stems[1]
-    assert stems[0] == benchmark_stem(load_benchmark("sim-it").varied(n_splits=2))
-    assert stems[0] == benchmark_stem(replace(plain, name="sim-it (varied)", splits=replace(plain.splits, n_splits=2)))
+    assert stems[0] == load_benchmark("sim-it").varied(n_splits=2).stem()
+    assert stems[0] == replace(plain, name="sim-it (varied)", splits=replace(plain.splits, n_splits=2)).stem()
 
 
 def test_variations_of_a_benchmark_do_not_overwrite_each_other(folder, neurofit):

@@ -28,7 +28,7 @@ def test_a_score_from_the_store_is_the_score(folder, neurofit, monkeypatch):
     _, first, said = neurofit(*PIXELS, "--store", "kept")
     assert "features as kept" not in said
     monkeypatch.setattr("neurofit.models.pixels.Pixels.forward", lambda *_: pytest.fail("the network was run"))
-    monkeypatch.setattr("neurofit.cli.score._described", _described_without_a_pass)
+    monkeypatch.setattr("neurofit.report.record.described", _described_without_a_pass)
     code, second, said = neurofit(*PIXELS, "--store", "kept")
     assert code == 0 and "store: pixels: features as kept (" in said
     plain, first, second = (lasting(json.loads(text)) for text in (plain, first, second))
