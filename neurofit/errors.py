@@ -9,6 +9,16 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 
+_LONGEST_PART = 1000  # characters; names come from files, which may hold names of any length
+
+
+def _one_line(text: str) -> str:
+    """Return text that a terminal shows as it is: names in files may hold line ends and control sequences."""
+    shown = text if len(text) <= _LONGEST_PART else f"{text[:_LONGEST_PART]}..."
+    if shown.isprintable():
+        return shown
+    return "".join(c if c.isprintable() else " " if c in "\n\t" else repr(c)[1:-1] for c in shown)
+
 
 class NeurofitError(Exception):
     """A promise that the user or a file made to neurofit was broken.
@@ -24,8 +34,8 @@ class NeurofitError(Exception):
     """
 
     def __init__(self, promise: str, found: str, remedy: str) -> None:
-        self.promise, self.found, self.remedy = promise, found, remedy
-        super().__init__(f"{promise} - {found} - {remedy}")
+        self.promise, self.found, self.remedy = (_one_line(part) for part in (promise, found, remedy))
+        super().__init__(f"{self.promise} - {self.found} - {self.remedy}")
 
     def __reduce__(self) -> tuple[type, tuple[str, str, str]]:
         """Pickle by the three parts, so that errors cross process borders whole."""

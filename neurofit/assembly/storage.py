@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from neurofit.assembly.netcdf_file import write_netcdf
 from neurofit.assembly.schema import check_assembly
-from neurofit.errors import DataFileError
-from neurofit.files.atomic import atomic_path, reporting_output_errors
+from neurofit.errors import DataFileError, NeurofitError
+from neurofit.files.expansion import LABEL_BYTES, check_expansion
+from neurofit.files.hdf5_look import look_at_hdf5
 
 
 def save_assembly(assembly: xr.DataArray, path: str | Path) -> Path:
@@ -25,8 +29,7 @@ def save_assembly(assembly: xr.DataArray, path: str | Path) -> Path:
     path = Path(path)
     check_assembly(assembly)
     dataset = assembly.rename("responses").to_dataset()
-    with reporting_output_errors(path), atomic_path(path) as part:
-        dataset.to_netcdf(part, engine="h5netcdf")
+    write_netcdf({"": dataset}, path, {})
     return path
 
 
@@ -41,13 +44,7 @@ def load_assembly(path: str | Path) -> xr.DataArray:
         If its content breaks the contract.
     """
     path = Path(path)
-    try:
-        with xr.open_dataset(path, engine="h5netcdf") as dataset:
-            loaded = dataset.load()
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise DataFileError(
-            "an assembly is a readable netCDF-4 file", f"{path}: {error}", "check the path, or write it anew"
-        ) from error
+    loaded = load_netcdf(path, "an assembly", "check the path, or write it anew")
     if "responses" not in loaded:
         raise DataFileError(
             "an assembly file holds the variable 'responses'",
@@ -55,9 +52,57 @@ def load_assembly(path: str | Path) -> xr.DataArray:
             "read it with the reader of its own format",
         )
     assembly = loaded["responses"]
-    for name, coordinate in assembly.coords.items():
-        if coordinate.dtype == object:  # netCDF strings come back as Python objects
-            assembly = assembly.assign_coords({name: (coordinate.dims, coordinate.values.astype(str))})
     assembly.attrs = {k: v.item() if isinstance(v, np.generic) else v for k, v in assembly.attrs.items()}
     assembly.name = None
     return check_assembly(assembly)
+
+
+def load_netcdf(path: Path, what: str, remedy: str, **options: Any) -> xr.Dataset:
+    """Read a netCDF-4 file from anywhere into memory; its texts are NumPy's.
+
+    Parameters
+    ----------
+    path : Path
+    what, remedy : str
+        For messages: what the file is to be ('a score'), and what to do if it is not.
+    **options
+        Of `xarray.open_dataset`.
+
+    Raises
+    ------
+    DataFileError
+        If it is missing, damaged, no netCDF-4, or refused by `look_at_hdf5`.
+    """
+    try:
+        look_at_hdf5(path, whole=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of dimensions without names and the like, which contracts refuse
+            with xr.open_dataset(path, engine="h5netcdf", **options) as dataset:
+                check_expansion(path, declared_bytes(dataset))
+                loaded = dataset.load()
+        plain = {name: _plain(str(name), variable) for name, variable in loaded.variables.items()}
+        return loaded.assign({n: v for n, v in plain.items() if v is not loaded.variables[n]})
+    except NeurofitError:
+        raise
+    except Exception as error:  # h5netcdf and xarray raise whatever their code runs into
+        raise DataFileError(
+            f"{what} is a readable netCDF-4 file", f"{path}: {type(error).__name__}: {error}", remedy
+        ) from error
+
+
+def declared_bytes(dataset: xr.Dataset) -> int:
+    """Return what the variables of a file not yet read take in memory, labels (on one dimension) as text."""
+    variables = dataset.variables.values()
+    return sum(v.size * max(v.dtype.itemsize, LABEL_BYTES if v.ndim < 2 else 1) for v in variables)
+
+
+def _plain(name: str, variable: xr.Variable) -> xr.Variable:
+    """Return a variable of numbers, truth values, times, or text of NumPy's type."""
+    values = np.asarray(variable.values)
+    if values.dtype.kind == "S":
+        values = np.char.decode(values, "utf-8")
+    elif values.dtype.kind == "O" and all(isinstance(one, str) for one in values.flat):
+        values = values.astype(str)
+    if values.dtype.kind not in "biufcUMm" or values.ndim != len(variable.dims):
+        raise ValueError(f"'{name}' is {values.dtype} of shape {values.shape} on {variable.dims}")
+    return variable if values.dtype == variable.dtype else xr.Variable(variable.dims, values, variable.attrs)

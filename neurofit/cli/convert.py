@@ -169,10 +169,11 @@ def _score_format(path: Path) -> str | None:
     import h5py
 
     from neurofit.data.readers.checks import reading
+    from neurofit.data.readers.linked_hdf5 import opened_linked_hdf5
 
     if not path.is_file() or not h5py.is_hdf5(path):
         return None
-    with reading(path, "an HDF5 file"), h5py.File(path, "r") as file:
+    with reading(path, "an HDF5 file"), opened_linked_hdf5(path) as file:
         if "predictivity" in file:
             return SCORE
         return THEIR_SCORE if "data" in file and "raw" in file and isinstance(file["raw"], h5py.Group) else None

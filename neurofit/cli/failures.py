@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 import traceback
@@ -23,10 +24,18 @@ _MACHINE = {
     errno.EACCES: "see to its permissions, or name another one",
     errno.EPERM: "see to its permissions, or name another one",
     errno.EIO: "see to the disk",
+    errno.ENAMETOOLONG: "give a shorter name",
+    errno.ELOOP: "name what the links are to lead to",
     errno.EMFILE: "raise the limit of open files (ulimit -n)",
     errno.ENOMEM: "ask for less: a smaller --batch, --memory, fewer --workers",
 }
 """What to do about errors of the operating system that no part of neurofit can foresee."""
+
+
+_NO_ROOM_IN_WORDS = ("DefaultCPUAllocator", "can't start new thread")
+"""What torch says on a CPU, and Python of a thread whose stack does not fit (or is one too many)."""
+_NO_ROOM_FOR_A_LIBRARY = ("failed to map segment from shared object", "Cannot allocate memory")
+"""What the C library's loader says where memory is limited (ulimit -v, a scheduler's limit)."""
 
 
 def wants_traceback(arguments: list[str]) -> bool:
@@ -45,7 +54,7 @@ def in_words(error: Exception) -> tuple[str, int]:
             "fewer --workers; `neurofit doctor` says what this machine has"
         ), BAD_INPUT
     if isinstance(error, OSError) and error.errno in _MACHINE:
-        where = f"{error.filename}: " if error.filename else ""
+        where = f"{_shortened(' '.join(str(error.filename).split()))}: " if error.filename else ""
         return (
             f"the operating system does what it is asked - {where}{error.strerror} - {_MACHINE[error.errno]}"
         ), BAD_INPUT
@@ -67,6 +76,13 @@ def report(error: Exception, debug: bool) -> int:
     return code
 
 
+def write_any_name() -> None:
+    """Let the output be of any names, also of files whose names are not UTF-8: what cannot be written is escaped."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def silence_streams() -> None:
     """Let nothing more be written to a pipe that nobody reads, also not when Python ends and flushes."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -79,16 +95,20 @@ def silence_streams() -> None:
 
 
 def _is_lack_of_memory(error: Exception) -> bool:
-    """Tell what NumPy, torch on an accelerator, and torch on a CPU raise; torch is not imported for it."""
+    """Tell what NumPy, torch on an accelerator, torch on a CPU and a library that is loaded raise."""
     return (
         isinstance(error, MemoryError)
         or type(error).__name__ == "OutOfMemoryError"
-        or (isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error))
+        or (isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_ROOM_IN_WORDS))
+        or (isinstance(error, ImportError) and any(words in str(error) for words in _NO_ROOM_FOR_A_LIBRARY))
     )
 
 
 def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())
+    return _shortened(" ".join(str(error).split()))
+
+
+def _shortened(text: str) -> str:
     return text if len(text) <= 300 else f"{text[:300]} ..."
 
 

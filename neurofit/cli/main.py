@@ -37,6 +37,7 @@ from neurofit.cli.failures import (
     report,
     silence_streams,
     wants_traceback,
+    write_any_name,
 )
 from neurofit.cli.output import QUIET_VARIABLE, is_quiet, paint
 
@@ -159,6 +160,7 @@ def main() -> None:
     that gives out, with a one-sentence reason, 70 a defect of neurofit, 130 interrupted, 141 nobody reads on.
     """
     debug = wants_traceback(sys.argv[1:])
+    write_any_name()
     try:
         app(standalone_mode=True, prog_name="neurofit")  # also as `python -m neurofit`
     except Exception as error:

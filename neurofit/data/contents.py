@@ -12,6 +12,7 @@ import pandas as pd
 
 from neurofit.assembly.schema import time_bins_of
 from neurofit.data.formats import FORMATS, NWB, RASTERS, ReadOptions, recognise
+from neurofit.data.readers.checks import reading
 from neurofit.data.readers.nwb import REGION_COLUMNS, number_series
 from neurofit.data.readers.nwb_file import (
     START_TIME,
@@ -24,6 +25,7 @@ from neurofit.data.readers.nwb_file import (
 from neurofit.data.readers.nwb_recording import read_own
 from neurofit.data.readers.raster_files import STIMULUS_LABELS, raster_files, read_raster
 from neurofit.errors import NeurofitError
+from neurofit.files.hdf5_look import look_at_hdf5
 from neurofit.vocabulary import REGION, REPETITION, STIMULUS_ID, SUBJECT
 
 MAX_EXAMPLES = 3
@@ -152,12 +154,13 @@ def _datasets(path: Path) -> dict[str, str]:
     """Return name, shape and type of the data sets of an HDF5 file."""
     if not h5py.is_hdf5(path):
         return {}
+    look_at_hdf5(path, whole=False)
     found: dict[str, str] = {}
 
     def collect(name: str, item: h5py.Group | h5py.Dataset) -> None:
         if isinstance(item, h5py.Dataset) and len(found) < 100:
             found[name] = f"{item.shape} {item.dtype}"
 
-    with h5py.File(path, "r") as file:
+    with reading(path, "an HDF5 file"), h5py.File(path, "r") as file:
         file.visititems(collect)
     return found

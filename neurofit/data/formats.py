@@ -23,6 +23,7 @@ from neurofit.data.readers.raster_files import read_rasters
 from neurofit.data.writers.brainscore import write_brainscore
 from neurofit.data.writers.nwb import write_nwb
 from neurofit.errors import ConfigurationError, DataFileError, UnknownNameError, listed
+from neurofit.files.hdf5_look import look_at_hdf5
 from neurofit.vocabulary import REGION, TIME_BIN
 
 NEUROFIT, BRAINSCORE, NWB, HDF5, NPZ, RASTERS = "neurofit", "brainscore", "nwb", "hdf5", "npz", "rasters"
@@ -126,6 +127,7 @@ def recognise(path: Path) -> str:
 
 
 def _recognise_hdf5(path: Path) -> str:
+    look_at_hdf5(path, whole=False)
     with h5py.File(path, "r") as file:
         if "nwb_version" in file.attrs:
             return NWB

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import warnings
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -15,10 +16,12 @@ import numpy as np
 import pandas as pd
 from PIL import Image, UnidentifiedImageError
 
+from neurofit.data.tables import check_lines
 from neurofit.errors import AssemblyError, DataFileError, UnknownNameError, listed
 from neurofit.vocabulary import STIMULUS_ID
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})
+IMAGE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP")  # Pillow's names of the same
 # what damaged archives make zipfile raise
 ZIP_ERRORS = (
     OSError, EOFError, KeyError, ValueError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error,
@@ -238,7 +241,10 @@ def zip_image_names(path: str | Path) -> list[str]:
 
 def _stimulus_table(path: Path) -> pd.DataFrame:
     try:
-        table = pd.read_csv(path)
+        check_lines(path, "a stimulus table")
+        table = pd.read_csv(path, low_memory=False)
+    except AssemblyError as error:
+        raise DataFileError(error.promise, f"{path}: {error.found}", error.remedy) from error
     except (OSError, ValueError) as error:
         raise DataFileError("a stimulus table is a readable CSV file", f"{path}: {error}", "fetch it anew") from error
     if STIMULUS_ID not in table and "image_id" in table:
@@ -252,6 +258,8 @@ def _stimulus_table(path: Path) -> pd.DataFrame:
             f"{path} lacks {listed(absent)}",
             "add or rename them",
         )
+    if table[[STIMULUS_ID, "filename"]].isna().any(axis=None):
+        raise DataFileError("every stimulus of a table has an id and a filename", f"{path} lacks some", "fill them in")
     return table.assign(stimulus_id=table[STIMULUS_ID].astype(str), filename=table["filename"].astype(str))
 
 
@@ -264,14 +272,17 @@ def decode_image(content: bytes, name: str) -> np.ndarray:
         If it is no image, is cut short, or is implausibly large.
     """
     try:
-        with Image.open(io.BytesIO(content)) as picture:
-            if picture.width * picture.height > MAX_IMAGE_PIXELS:
-                raise DataFileError(
-                    f"a stimulus has at most {MAX_IMAGE_PIXELS} pixels",
-                    f"{name} is {picture.width} x {picture.height}",
-                    "scale it down",
-                )
-            return np.asarray(picture.convert("RGB"))
+        # what Pillow makes of other formats is nobody's stimulus: it hands EPS over to Ghostscript, another program
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of sizes, which have a bound of ours, and of palettes
+            with Image.open(io.BytesIO(content), formats=IMAGE_FORMATS) as picture:
+                if picture.width * picture.height > MAX_IMAGE_PIXELS:
+                    raise DataFileError(
+                        f"a stimulus has at most {MAX_IMAGE_PIXELS} pixels",
+                        f"{name} is {picture.width} x {picture.height}",
+                        "scale it down",
+                    )
+                return np.asarray(picture.convert("RGB"))
     except (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise _unreadable(name, error) from error
 

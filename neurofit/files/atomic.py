@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -16,6 +17,9 @@ from neurofit.errors import OutputError
 _TEMPORARY_SUFFIX = ".tmp"
 
 _SECONDS_BETWEEN_ATTEMPTS = 0.05
+
+_NOT_FOR_FOLDERS = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EPERM)
+"""What file systems say that do not bring folders to the disk on request."""
 
 
 @contextmanager
@@ -36,14 +40,15 @@ def atomic_path(target: Path) -> Iterator[Path]:
     """Yield the path of a temporary file beside `target` that replaces it when the block ends without an error.
 
     For writers that open files themselves; others use `atomic_write`. After an error or a kill, `target` is as it was
-    before. Its folder must exist.
+    before; what a kill leaves beside it is removed when the same target is written again. Its folder must exist.
     """
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}{_TEMPORARY_SUFFIX}")
-    try:
-        yield temporary
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with _marked_as_written(target.parent, lambda: remove_leftovers(target)):
+        temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}{_TEMPORARY_SUFFIX}")
+        try:
+            yield temporary
+            replace_durably(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -62,15 +67,53 @@ def atomic_write(target: Path) -> Iterator[IO[bytes]]:
     """
     with atomic_path(target) as temporary, temporary.open("xb") as handle:
         yield handle
-        handle.flush()
+
+
+def replace_durably(source: Path, target: Path) -> None:
+    """Let one file replace another of the same folder, so that no power failure leaves a part of it there.
+
+    The content is on the disk before the name is, and the name when this returns: a file that was written later is
+    not found without this one.
+    """
+    with source.open("rb+") as handle:
         os.fsync(handle.fileno())
+    source.replace(target)
+    try:
+        folder = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        if error.errno not in _NOT_FOR_FOLDERS:
+            raise
 
 
 def remove_leftovers(target: Path) -> None:
     """Remove what killed `atomic_write` calls left beside `target`; nobody else may be writing it."""
     for path in target.parent.iterdir():
         if path.name.startswith(f".{target.name}.") and path.name.endswith(_TEMPORARY_SUFFIX):
-            path.unlink()
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _marked_as_written(folder: Path, tidy: Callable[[], object]) -> Iterator[None]:
+    """Mark a folder as one that is being written to; tidy it up first where nobody else is writing to it.
+
+    The mark is a shared lock of the folder itself, which leaves no file, and which the operating system takes away
+    from who dies. Where folders cannot be locked (Windows, some network file systems) nothing is tidied up.
+    """
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:  # Windows, or a folder that can be written and not read
+        yield
+        return
+    try:
+        with suppress(OSError):
+            _share(handle, tidy)
+        yield
+    finally:
+        os.close(handle)
 
 
 @contextmanager
@@ -89,6 +132,9 @@ def exclusive_lock(path: Path) -> Iterator[None]:
 if sys.platform == "win32":
     import msvcrt
 
+    def _share(folder: int, tidy: Callable[[], object]) -> None:
+        """Do nothing: folders have no locks here."""
+
     def try_to_lock(handle: IO[bytes]) -> bool:
         """Take a file's lock, for as long as it is open; return False if another process or thread holds it."""
         handle.seek(0)
@@ -100,6 +146,14 @@ if sys.platform == "win32":
 
 else:
     import fcntl
+
+    def _share(folder: int, tidy: Callable[[], object]) -> None:
+        """Share the lock of an open folder; do something first if nobody else has it."""
+        with suppress(BlockingIOError):
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with suppress(OSError):  # leftovers of another user
+                tidy()
+        fcntl.flock(folder, fcntl.LOCK_SH)  # waits for nobody but one who tidies up
 
     def try_to_lock(handle: IO[bytes]) -> bool:
         """Take a file's lock, for as long as it is open; return False if another process or thread holds it."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn
 
 from neurofit.errors import DataFileError
-from neurofit.files.atomic import exclusive_lock, remove_leftovers, reporting_output_errors
+from neurofit.files.atomic import exclusive_lock, remove_leftovers, replace_durably, reporting_output_errors
 from neurofit.files.copying import copy_from, existing_folder
 from neurofit.files.manifest import LOCK_NAME, PART_SUFFIX, FileEntry, Manifest, is_safe_url
 from neurofit.files.verify import (
@@ -204,12 +204,18 @@ def _download(dataset: str, entry: FileEntry, target: Path, expected: Expectatio
     part = target.with_name(target.name + PART_SUFFIX)
     # Without a hash to tell, the first half of an old version and the second half of a new one would pass for a file.
     downloader = ResumingDownloader(dataset, expected, resume=expected.digest is not None, progress=progress)
+    had = part.is_file()
     downloader(entry.url, part)
-    if examine(part, expected) in ("wrong size", "wrong hash"):
+    found = examine(part, expected)
+    if had and found == "wrong hash":  # what an earlier attempt left was damaged, or of an older version
+        part.unlink()
+        downloader(entry.url, part)
+        found = examine(part, expected)
+    if found in ("wrong size", "wrong hash"):
         error = mismatch(target, expected, f"{described(part, expected)} at {entry.url}")
         part.unlink()
         raise error
-    part.replace(target)
+    replace_durably(part, target)
 
 
 class ResumingDownloader:

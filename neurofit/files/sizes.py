@@ -11,6 +11,7 @@ UNITS = {"": 1, "B": 1, **{f"{p}B": 1000**i for i, p in enumerate("KMGT", 1)}} |
     f"{p}IB": 1024**i for i, p in enumerate("KMGT", 1)
 }
 
+_LARGEST = 2**63  # bytes, as operating systems count them
 _READABLE = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -23,9 +24,10 @@ def size_in_bytes(text: str) -> int:
         If it is no positive size.
     """
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?(?:e\d{1,2})?)\s*([a-zA-Z]*)\s*", text)
-    if found is None or found[2].upper() not in UNITS or float(found[1]) <= 0:
+    unit = None if found is None else UNITS.get(found[2].upper())
+    if found is None or unit is None or not 0 < float(found[1]) * unit < _LARGEST:
         raise ConfigurationError("a size is a number and a unit", f"'{text}' is none", "write it as 8GiB or 500MB")
-    return int(float(found[1]) * UNITS[found[2].upper()])
+    return int(float(found[1]) * unit)
 
 
 def readable_size(size: int | None) -> str:

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from neurofit.errors import ConfigurationError
+from neurofit.files import json_text
 from neurofit.files.atomic import atomic_write, reporting_output_errors
 from neurofit.files.fetch import data_folder
 from neurofit.files.json_text import plain_values, to_json
@@ -95,6 +96,12 @@ class Entry:
             return None
         return (series, count) if all(chunk_name(series, i) in self._paths for i in range(count)) else None
 
+    def says_its_key(self) -> bool:
+        """Return whether the key that is written down is the one by which the entry is called."""
+        document = read_json(self.folder / KEY)
+        key = document.get("key") if isinstance(document, dict) else None
+        return isinstance(key, dict) and key_name(key) == self.name
+
     def chunk(self, series: str, number: int) -> Part | None:
         """Return a chunk; None if it is not there, or not as it was written.
 
@@ -144,7 +151,7 @@ class Draft(Entry):
                 path.unlink()
         if self.done() is None and (self.folder / DONE).exists():
             remove_file(self.folder / DONE)
-        if not isinstance(read_json(self.folder / KEY), dict):
+        if not self.says_its_key():
             write_json(self.folder / KEY, {"key": key, "about": {**about, "begun": now()}})
 
 
@@ -179,7 +186,7 @@ class FeatureStore:
         Its chunks may still turn out to be damaged when they are read.
         """
         entry = Entry(self.place(key_name(key)))
-        return entry if entry.done() is not None else None
+        return entry if entry.done() is not None and entry.says_its_key() else None
 
     @contextmanager
     def drafts(
@@ -248,8 +255,8 @@ def chunk_name(series: str, number: int) -> str:
 def read_json(path: Path) -> Any:
     """Return the content of a JSON file; None if it cannot be read."""
     try:
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        return json_text.read_json(path)
+    except (OSError, ValueError):
         return None
 
 

@@ -183,12 +183,14 @@ def _found(folder: Path) -> StoredEntry:
         state = "finished"
     else:
         state = "damaged" if (folder / DONE).exists() else "unfinished"
-    sizes, used = [], 0.0
+    sizes, stamps = [], {}
     for path in folder.iterdir():
         with suppress(FileNotFoundError):  # another process is at work
             stat = path.stat()
             sizes.append(stat.st_size)
-            used = max(used, stat.st_mtime)
+            stamps[path.name] = stat.st_mtime
+    # chunks keep the stamp of a clock that was ahead; what says that an entry is finished is stamped with every use
+    used = stamps.get(DONE, max(stamps.values(), default=0.0))
     return StoredEntry(
         folder.name,
         folder,

@@ -25,6 +25,7 @@ import re
 import tomllib
 import types
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import (
     TYPE_CHECKING,
@@ -42,6 +43,7 @@ from typing import (
 )
 
 from neurofit.errors import ConfigurationError, DataFileError, nearest_names
+from neurofit.files.bounded import MIB, read_bounded
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -50,8 +52,13 @@ Schema = TypeVar("Schema", bound="DataclassInstance")
 
 _SCALARS: dict[Any, str] = {str: "text", int: "a whole number", float: "a finite number", bool: "true or false"}
 KIND, _NONE = "kind", "none"
+MAX_TOML_BYTES = MIB
+"""Of a TOML file; the largest that travels with neurofit has some 20 kB."""
 _LARGEST = 2**63 - 1  # whole numbers of TOML have 64 bits
 _LONGEST_VALUE = 60  # characters of a wrong value that a message repeats
+_MOST_NAMED = 20  # problems that a message names
+_MOST_LOOKED_FOR = 1_000  # problems after which a list is not looked through any further
+_MOST_STEPS = 2_000_000  # some seconds
 
 
 class Rule(NamedTuple):
@@ -103,7 +110,7 @@ def read_toml(path: Path | str, schema: type[Schema], *, what: str) -> Schema:
     """
     path = Path(path)
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(_checked(read_bounded(path, MAX_TOML_BYTES).decode()))
     except OSError as error:
         raise DataFileError(
             f"a {what} can be read", f"{path}: {error.strerror or error}", "give the path of an existing TOML file"
@@ -111,6 +118,22 @@ def read_toml(path: Path | str, schema: type[Schema], *, what: str) -> Schema:
     except (ValueError, RecursionError) as error:  # also numbers of thousands of digits, and brackets within brackets
         raise ConfigurationError(f"a {what} is a TOML file in UTF-8", f"{path}: {error}", "correct it there") from error
     return parse_table(table, schema, source=str(path), what=what)
+
+
+def _checked(text: str) -> str:
+    """Return a text whose keys Python's reader takes in little time: it needs the square of the parts of a key.
+
+    Raises
+    ------
+    ValueError
+        If it would take seconds.
+    """
+    lines = text.splitlines()
+    dots = [line.count(".") for line in lines]
+    deepest = max((count for line, count in zip(lines, dots, strict=True) if line.lstrip().startswith("[")), default=0)
+    if sum(count * count for count in dots) + deepest * len(lines) > _MOST_STEPS:
+        raise ValueError(f"its lines have up to {max(dots)} dots, which no keys or numbers need")
+    return text
 
 
 def parse_table(table: Mapping[str, Any], schema: type[Schema], *, source: str, what: str) -> Schema:
@@ -135,10 +158,11 @@ def parse_table(table: Mapping[str, Any], schema: type[Schema], *, source: str, 
     problems: list[str] = []
     result = _convert_table(table, schema, "", problems)
     if result is None:
+        more = "; ..." if len(problems) > _MOST_NAMED else ""
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         raise ConfigurationError(
             f"a {what} has the keys and values of its schema",
-            f"{source} has {count}: {'; '.join(problems)}",
+            f"{source} has {count}: {'; '.join(problems[:_MOST_NAMED])}{more}",
             "correct the file",
         )
     return result
@@ -151,9 +175,11 @@ def parse_table(table: Mapping[str, Any], schema: type[Schema], *, source: str, 
 def _convert_table(table: Mapping[str, Any], schema: type[Schema], where: str, problems: list[str]) -> Schema | None:
     """Convert one table; `where` is put before the names of its keys in messages."""
     before = len(problems)
-    hints = get_type_hints(schema, include_extras=True)
+    hints = _hints(schema)
     fields = {field.name: field for field in dataclasses.fields(schema)}
-    problems.extend(f"{where}{_unknown_key(key, table, list(fields))}" for key in table if key not in fields)
+    unknown = [key for key in table if key not in fields]
+    problems.extend(f"{where}{_unknown_key(key, table, list(fields))}" for key in unknown[:_MOST_NAMED])
+    problems.extend(f"{where}{_brief(key)} is not a known key" for key in unknown[_MOST_NAMED:])
     values = {}
     for name, field in fields.items():
         if name in table:
@@ -168,10 +194,16 @@ def _convert_table(table: Mapping[str, Any], schema: type[Schema], where: str, p
     return instance if len(problems) == before else None
 
 
+@lru_cache
+def _hints(schema: type[Schema]) -> dict[str, Any]:
+    return get_type_hints(schema, include_extras=True)
+
+
 def _unknown_key(key: str, table: Mapping[str, Any], known: list[str]) -> str:
     """Say that a key is unknown, and which key that is not in the table yet may have been meant."""
     near = nearest_names(key, [name for name in known if name not in table]) or nearest_names(key, known)
-    return f"{key} is not a known key (" + (f"the nearest is {near[0]})" if near else f"known: {', '.join(known)})")
+    offer = f"the nearest is {near[0]}" if near else f"known: {', '.join(known)}"
+    return f"{_brief(key)} is not a known key ({offer})"
 
 
 def _convert(value: Any, hint: Any, where: str, problems: list[str]) -> Any:
@@ -185,7 +217,7 @@ def _convert(value: Any, hint: Any, where: str, problems: list[str]) -> Any:
         return _convert_list(value, hint, where, problems)
     if origin is dict and isinstance(value, Mapping):
         inner = get_args(hint)[1]
-        return {key: _convert(item, inner, f"{where}.{key}", problems) for key, item in value.items()}
+        return {key: _convert(item, inner, f"{where}.{_brief(key)}", problems) for key, item in value.items()}
     if dataclasses.is_dataclass(hint) and isinstance(hint, type) and isinstance(value, Mapping):
         is_item = re.search(r" #\d+$", where)  # "files #2: url" reads better than "files #2.url"
         return _convert_table(value, hint, f"{where}: " if is_item else f"{where}.", problems)
@@ -258,6 +290,7 @@ def _convert_list(value: list[Any], hint: Any, where: str, problems: list[str]) 
     return tuple(
         _convert(item, kind, f"{where} #{number}", problems)
         for number, (item, kind) in enumerate(zip(value, inner, strict=True), start=1)
+        if len(problems) < _MOST_LOOKED_FOR
     )
 
 
@@ -280,9 +313,15 @@ def _wrong(value: Any, needed: str, where: str) -> str:
 def _shown(value: Any) -> str:
     """Write a value for a message, its beginning if it is long."""
     try:
-        text = repr(value)
+        return _brief(repr(value))
     except ValueError:  # Python does not write numbers of thousands of digits
         return "a number of thousands of digits"
+    except RecursionError:
+        return "a value within thousands of others"
+
+
+def _brief(text: str) -> str:
+    """Return the beginning of a text."""
     return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}..."
 
 

@@ -12,6 +12,7 @@ from typing import Literal
 
 from neurofit.errors import DataFileError, HashMismatchError
 from neurofit.files.atomic import atomic_write
+from neurofit.files.json_text import read_json
 from neurofit.files.manifest import FIRST_SEEN_NAME, FileEntry
 
 FileStatus = Literal["ok", "missing", "wrong size", "wrong hash", "not checked"]
@@ -171,7 +172,7 @@ def read_first_seen(folder: Path) -> dict[str, dict[str, str | int]]:
     """
     path = folder / FIRST_SEEN_NAME
     try:
-        ledger = json.loads(path.read_text(encoding="utf-8"))
+        ledger = read_json(path)
         return {name: {"sha256": str(seen["sha256"]), "size": int(seen["size"])} for name, seen in ledger.items()}
     except (FileNotFoundError, NotADirectoryError):
         return {}

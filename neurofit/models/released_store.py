@@ -12,14 +12,13 @@ In the data folder::
 from __future__ import annotations
 
 import dataclasses
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from neurofit.errors import ConfigurationError, DataFileError, UnknownNameError
 from neurofit.files.atomic import atomic_write
 from neurofit.files.fetch import data_folder
-from neurofit.files.json_text import to_json
+from neurofit.files.json_text import read_json, to_json
 from neurofit.files.manifest import ByteCount, FileName, Manifest, Sha256, Words, list_manifests, load_manifest
 from neurofit.files.toml_schema import parse_table
 from neurofit.files.verify import file_digest, reporting_unreadable
@@ -169,13 +168,13 @@ def _read_pointer(name: str, folder: Path | str | None) -> StoredWeights:
                 f"{path} does not exist (not fetched yet)",
                 f"run `neurofit models fetch {name}`",
             )
-        text = path.read_bytes()
     try:
-        table = json.loads(text)
+        with reporting_unreadable(path):
+            table = read_json(path)
         if not isinstance(table, dict):
             raise ValueError(f"it is a {type(table).__name__}")
         return parse_table(table, StoredWeights, source=path.name, what="weights pointer")
-    except (ValueError, RecursionError, ConfigurationError) as error:
+    except (ValueError, ConfigurationError) as error:
         raise DataFileError(
             "what a model's weights are is written in a JSON table",
             f"{path}: {getattr(error, 'found', error)}",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from neurofit.report.plain_text import drawable
 from neurofit.report.style import GREY, INK
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def label_points(
     if legend is not None:
         taken.append(legend.get_window_extent())
     inside, dark = axes.get_window_extent(), list(first) or [True] * len(names)
+    names = [drawable(name) for name in names]
     for i in sorted(range(len(names)), key=lambda i: not dark[i]):
         taken.append(_name(axes, names[i], points[i], pixels[i], INK if dark[i] else GREY, taken, inside, scale))
 

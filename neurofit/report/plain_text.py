@@ -7,6 +7,7 @@ from functools import lru_cache
 MAX_NAME = 300
 _LONGEST_DRAWN = 60
 _MARKUP = str.maketrans({c: f"\\{c}" for c in "\\`[]<>|"})
+_UNKNOWN = "\N{REPLACEMENT CHARACTER}"
 _FONT = "DejaVu Sans"  # matplotlib's own, which it falls back on
 
 
@@ -20,7 +21,7 @@ def printable(text: str, most: int = 0) -> str:
         Characters that are kept; 0 keeps all.
     """
     text = text[:most] if most else text
-    return text if text.isprintable() else "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    return text if text.isprintable() else "".join(c if c.isprintable() else _UNKNOWN for c in text)
 
 
 def markdown(text: str) -> str:
@@ -37,9 +38,9 @@ def drawable(text: str, most: int = _LONGEST_DRAWN) -> str:
     most : int
         Characters that are kept; the layout of a figure gives way to long ones.
     """
-    cut = text if len(text) <= most else f"{text[: most - 3]}..."
     known = _characters()
-    shown = "".join(c if (ord(c) in known and c.isprintable()) or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in cut)
+    cut = text if len(text) <= most else f"{text[: most - 3]}..."
+    shown = "".join(c if c == "\n" or (c.isprintable() and ord(c) in known) else _UNKNOWN for c in cut)
     return shown.replace("$", r"\$")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neurofit.files.atomic import atomic_path, reporting_output_errors
+from neurofit.report.plain_text import drawable
 from neurofit.scoring.formulas import formula_named
 from neurofit.vocabulary import SIMULATED
 
@@ -24,6 +25,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P")
 
 _CAPTION_COLUMNS_PER_INCH = 16.5
 _CAPTION_SIZE = 7.5
+_LONGEST_CAPTION = 6_000
 
 
 def add_caption(figure: Figure, text: str) -> Figure:
@@ -32,7 +34,7 @@ def add_caption(figure: Figure, text: str) -> Figure:
     A caption names units, formula and where the data come from: figures are passed on without their pages.
     """
     width, height = figure.get_size_inches()
-    lines = textwrap.wrap(text, int(width * _CAPTION_COLUMNS_PER_INCH))
+    lines = textwrap.wrap(drawable(text, _LONGEST_CAPTION), int(width * _CAPTION_COLUMNS_PER_INCH))
     figure.set_size_inches(width, height + 0.16 * len(lines))
     figure.supxlabel("\n".join(lines), x=0.01, ha="left", fontsize=_CAPTION_SIZE, color=INK)
     return figure

@@ -11,7 +11,9 @@ from typing import Any, Literal
 import numpy as np
 
 from neurofit.errors import ConfigurationError, DataFileError, listed
+from neurofit.files.json_text import NUMBER, misfit
 from neurofit.kernel.pareto import pareto_front
+from neurofit.report.plain_text import MAX_NAME, printable
 from neurofit.report.record import load_record
 from neurofit.report.runs import identity
 
@@ -23,6 +25,17 @@ COSTS: dict[CostName, str] = {
     "macs": "multiply-accumulates per image",
 }
 COST_FIELDS: dict[CostName, str] = {"parameters": "parameters", "units": "network_units", "macs": "macs"}
+
+
+_NEEDED = {"benchmark": ("name", "version", "region", "dataset"), "subject": ("name",), "score": ("formula",)}
+_SHAPE = {
+    "simulated": bool,
+    "benchmark": {"name": str, "version": int, "region": str, "dataset": str, "metric": {"kind": str}},
+    "subject": {"name": str, "layer": str, "kind": str, **dict.fromkeys(COST_FIELDS.values(), NUMBER)},
+    "score": {"value": NUMBER, "low": NUMBER, "high": NUMBER, "formula": str, "formula_text": str, "hashes": dict},
+    "dataset": {"name": str, "files": [dict]},
+}
+"""Of a record, as far as anything is done with it."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +155,7 @@ def tradeoff_of_records(paths: Sequence[str | Path], x: CostName) -> Tradeoff:
         inputs.append({"path": path, "sha256": hashlib.sha256(Path(path).read_bytes()).hexdigest()})
     first = next(iter(records.values()))
     return make_tradeoff(
-        points, x, "predictivity", simulated=bool(first["simulated"]), data=_data_of(first), label=_label_of(first),
+        points, x, "predictivity", simulated=bool(first.get("simulated")), data=_data_of(first), label=_label_of(first),
         inputs=inputs, left_out=left_out,
     )  # fmt: skip
 
@@ -160,22 +173,26 @@ def _read(paths: Sequence[str | Path]) -> tuple[dict[str, dict[str, Any]], list[
                     raise
                 left_out.append(f"{path} (no record)")
                 continue
-            if _is_of_a_run(record):
+            problem = _problem(record)
+            if not problem:
                 records[str(path)] = record
             elif given.is_dir():
                 left_out.append(f"{path} (no record of a run)")
             else:
                 raise DataFileError(
-                    "a trade-off is of records of runs",
-                    f"{path} is a record of something else",
-                    "name files that `neurofit score` wrote",
+                    "a trade-off is of records of runs", f"{path}: {problem}", "name files that `neurofit score` wrote"
                 )
     return records, left_out
 
 
-def _is_of_a_run(record: Mapping[str, Any]) -> bool:
-    parts = (record.get(name) for name in ("benchmark", "subject", "score"))
-    return all(isinstance(part, Mapping) for part in parts) and "value" in record["score"]
+def _problem(record: Mapping[str, Any]) -> str:
+    """Say why a record is none of a run; '' if it is."""
+    if not all(isinstance(record.get(part), Mapping) for part in _NEEDED) or "value" not in record["score"]:
+        return "it is a record of something else"
+    if found := misfit(record, _SHAPE):
+        return found
+    absent = [f"{part}.{name}" for part, names in _NEEDED.items() for name in names if record[part].get(name) is None]
+    return f"it does not say {listed(absent)}" if absent else ""
 
 
 def _check_comparable(records: Mapping[str, Mapping[str, Any]]) -> None:
@@ -215,7 +232,8 @@ def _point(path: str, record: Mapping[str, Any], x: CostName) -> Point:
         raise DataFileError(
             "a record has a value", f"the score of {path} is not defined", "leave it out: no neuroid was reliable"
         )
-    return Point(f"{subject['name']}, {subject.get('layer')}", float(cost), value, low, high, path)
+    name = printable(f"{subject['name']}, {subject.get('layer')}", MAX_NAME)
+    return Point(name, float(cost), value, low, high, path)
 
 
 def _metric_of(record: Mapping[str, Any]) -> str:
@@ -224,15 +242,16 @@ def _metric_of(record: Mapping[str, Any]) -> str:
 
 def _label_of(record: Mapping[str, Any]) -> str:
     """Return what the headline is called."""
-    return f"{_metric_of(record)} ({record['score']['formula']})"
+    return printable(f"{_metric_of(record)} ({record['score']['formula']})", MAX_NAME)
 
 
 def _data_of(record: Mapping[str, Any]) -> str:
     """Return a sentence on the data and the formula."""
     benchmark, score = record["benchmark"], record["score"]
-    kind = "SIMULATED responses" if record["simulated"] else "real recordings"
-    return (
+    kind = "SIMULATED responses" if record.get("simulated") else "real recordings"
+    return printable(
         f"Headlines of {_metric_of(record)}, formula '{score['formula']}': {score.get('formula_text')}. Data: "
         f"{benchmark['region']} of {benchmark['dataset']} ({kind}), {score.get('n_stimuli')} stimuli, benchmark "
-        f"{benchmark['name']} version {benchmark['version']}; intervals: bootstrap over neuroids."
+        f"{benchmark['name']} version {benchmark['version']}; intervals: bootstrap over neuroids.",
+        5 * MAX_NAME,
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from neurofit.report.labels import label_points
+from neurofit.report.plain_text import drawable
 from neurofit.report.style import BLUE, GREY, ORANGE, add_caption, plain_axes
 from neurofit.report.tradeoff import COSTS, Tradeoff
 
@@ -39,6 +40,7 @@ def plot_tradeoff(tradeoff: Tradeoff) -> Figure:
     costs = np.array([point.cost for point in tradeoff.points])
     values = np.array([point.value for point in tradeoff.points])
     front = np.array(tradeoff.front)
+    axes.set_xlim(costs.min() / 1.6, costs.max() * 1.9)  # before points, which may all lie at one cost
     for on_front, colour, marker, alpha in ((False, GREY, "o", 0.6), (True, BLUE, "D", 1.0)):
         own = front == on_front
         spread = np.array([[p.value - p.low, p.high - p.value] for p in tradeoff.points])[own].T
@@ -47,14 +49,14 @@ def plot_tradeoff(tradeoff: Tradeoff) -> Figure:
                 costs[own], values[own], np.nan_to_num(np.maximum(spread, 0)), color=colour, alpha=0.6 * alpha,
                 linestyle="none", capsize=2, linewidth=0.9,
             )  # fmt: skip
-        label = "on the Pareto front" if on_front else "dominated"
-        axes.plot(costs[own], values[own], marker=marker, color=colour, alpha=alpha, linestyle="none", label=label)
-    axes.set_xlim(costs.min() / 1.6, costs.max() * 1.9)
+        named = "on the Pareto front" if on_front else "dominated"
+        axes.plot(costs[own], values[own], marker=marker, color=colour, alpha=alpha, linestyle="none", label=named)
     corners = _draw_front(axes, costs[front], values[front])
     axes.set_xlabel(COSTS[tradeoff.x])
-    axes.set_ylabel(tradeoff.label)
+    label = drawable(tradeoff.label)
+    axes.set_ylabel(label)
     kind = " [SIMULATED data]" if tradeoff.simulated else ""
-    axes.set_title(f"{tradeoff.label} against {tradeoff.x}{kind}", loc="left", fontsize=10)
+    axes.set_title(f"{label} against {tradeoff.x}{kind}", loc="left", fontsize=10)
     low, high = axes.get_ylim()
     axes.set_ylim(low - 0.04 * (high - low), high + 0.16 * (high - low))
     axes.legend(frameon=False, fontsize=8, loc="upper left", ncols=2)

@@ -11,6 +11,7 @@ import numpy as np
 
 from neurofit.errors import ConfigurationError, listed
 from neurofit.report.labels import label_points
+from neurofit.report.plain_text import drawable
 from neurofit.report.style import GREY, INK, MARKERS, PALETTE, add_caption, plain_axes
 from neurofit.report.training_record import LookSeries, TrainingRun
 from neurofit.report.training_table import ModelRow, ZooTable
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _LINES = ("-", "--", "-.", ":")
 _MARKED_EPOCHS = 12
 _NUMBERED_RUNS = 4
+_LEAST_COST = 1e-6  # of a logarithmic axis: parameters, minutes
 _PAINTED = len(PALETTE) * len(_LINES)
 
 
@@ -96,7 +98,7 @@ def plot_zoo(table: ZooTable) -> Figure:
         axes.set_xscale("log")
         for row, x in zip(table.rows, cost, strict=True):
             _draw_model(axes, row, x, styles[row.model])
-        axes.set_xlim(min(cost) / 1.7, max(cost) * 1.9)
+        axes.set_xlim(max(min(cost), _LEAST_COST) / 1.7, max(*cost, _LEAST_COST) * 1.9)
         axes.set_xlabel(name)
         axes.set_title(letter, loc="left", fontsize=10, fontweight="bold")
         _plain_ticks(axes)
@@ -192,7 +194,7 @@ def _label_looks(axes: Axes, series: LookSeries) -> None:
     mark = " [SIMULATED]" if series.simulated else ""
     kind = "predictivity" if not series.formula else f"predictivity ({series.formula})"
     axes.set_xlabel("validation top-1 (%)")
-    axes.set_ylabel(f"{kind}{mark}\n{series.label}")
+    axes.set_ylabel(f"{drawable(kind)}{mark}\n{drawable(series.label)}")
 
 
 def _legend(figure: Figure, runs: Sequence[TrainingRun], styles: Mapping[str, dict[str, Any]]) -> None:
@@ -204,7 +206,7 @@ def _legend(figure: Figure, runs: Sequence[TrainingRun], styles: Mapping[str, di
         known = sorted(str(seed) for seed in found if seed is not None)
         labels.append(f"{model} (seeds {', '.join(known)})" if len(known) > 1 else model)
     handles = [Line2D([], [], markersize=5, linewidth=1.4, **style) for style in styles.values()]
-    figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=8)
+    figure.legend(handles, list(map(drawable, labels)), loc="outside right upper", frameon=False, fontsize=8)
 
 
 def _caption(runs: Sequence[TrainingRun], series: Sequence[LookSeries]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import json
+import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,8 +11,30 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from neurofit.errors import DataFileError
+from neurofit.errors import DataFileError, listed
+from neurofit.files.bounded import MIB, read_bounded
+from neurofit.files.json_text import NUMBER, misfit, read_json
+from neurofit.report.plain_text import MAX_NAME, printable
 from neurofit.report.record import RECORD_VERSION, environment, peak_memory_mib
+
+_LOOK = {
+    "simulated": bool, "columns": {...: str}, "n_stimuli": int,
+    "benchmark": {
+        "region": str, "dataset": str, "correction": {"formula": str, "n_halvings": int}, "splits": {"n_splits": int},
+        "aggregation": {"window_ms": [NUMBER]},
+    },
+}  # fmt: skip
+_SHAPE = {
+    "kind": str, "status": str, "model": str, "seed": int, "parameters": int, "looks": [_LOOK],
+    "recipe": {"name": str, "phases": [{"epochs": int}]},
+    "data": {"name": str, "training": int, "validation": int, "classes": int},
+    "engine": {"device": str, "precision": str, "threads": int},
+    "before": {...: NUMBER}, "epochs": [{...: NUMBER}],
+}  # fmt: skip
+"""Of a record, as far as anything is done with it."""
+_IN_EVERY_EPOCH = ("epoch", "top1", "training_loss")
+_MAX_TABLE_BYTES = 16 * MIB
+_LARGEST = 1e18
 
 FILE, EPOCHS = "record.json", "epochs.csv"
 KIND, RUNNING, COMPLETE = "training", "running", "complete"
@@ -215,7 +237,8 @@ def load_training_run(folder: str | Path) -> TrainingRun:
     if table.is_file():
         rows = _read_table(table)
     elif record:
-        rows = [_numbers(row) for row in record.get("epochs", [])]
+        rows = [_numbers(row) for row in record.get("epochs") or []]
+        _check_epochs(rows, folder / FILE)
     else:
         raise DataFileError(
             "a training run is a folder with epochs.csv or record.json",
@@ -225,7 +248,7 @@ def load_training_run(folder: str | Path) -> TrainingRun:
     before = _numbers(record.get("before") or {})
     return TrainingRun(
         folder=folder,
-        model=str(record.get("model") or folder.resolve().name),
+        model=printable(str(record.get("model") or folder.resolve().name), MAX_NAME),
         seed=record.get("seed"),
         rows=tuple(rows),
         before=before,
@@ -240,9 +263,11 @@ def _record_of(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record: dict[str, Any] = read_json(path)
         if not isinstance(record, dict) or record.get("kind") != KIND:
             raise ValueError("it is a record of something else")
+        if found := misfit(record, _SHAPE):
+            raise ValueError(found)
     except (OSError, ValueError) as error:
         raise DataFileError(
             "record.json of a training run is its record", f"{path}: {error}", "remove it, or name another folder"
@@ -253,18 +278,36 @@ def _record_of(folder: Path) -> dict[str, Any]:
 def _read_table(path: Path) -> list[dict[str, float]]:
     """Read a table of epochs; what an epoch does not have is left out."""
     try:
-        with path.open(newline="", encoding="utf-8") as handle:
-            rows = [_numbers({k: v for k, v in row.items() if v not in ("", None)}) for row in csv.DictReader(handle)]
-    except (OSError, ValueError, TypeError) as error:
+        text = io.StringIO(read_bounded(path, _MAX_TABLE_BYTES).decode(), newline="")
+        rows = [_numbers({k: v for k, v in row.items() if v not in ("", None)}) for row in csv.DictReader(text)]
+    except (OSError, ValueError, TypeError, csv.Error) as error:
         raise DataFileError("a table of epochs is a CSV file of numbers", f"{path}: {error}", "train again") from error
-    if any("epoch" not in row for row in rows):
-        raise DataFileError("a table of epochs numbers them", f"{path} has no column 'epoch'", "train again")
+    _check_epochs(rows, path)
     return rows
 
 
 def _numbers(row: Mapping[str, Any]) -> dict[str, float]:
     """Return numbers; a record's null is one that is not defined."""
-    return {str(key): math.nan if value is None else float(value) for key, value in row.items()}
+    return {printable(str(key), MAX_NAME): _number(value) for key, value in row.items()}
+
+
+def _number(value: Any) -> float:
+    number = math.nan if value is None else float(value)
+    if abs(number) > _LARGEST:
+        raise ValueError(f"it holds a number out of bounds ({str(value)[:20]})")
+    return number
+
+
+def _check_epochs(rows: Sequence[Mapping[str, float]], path: Path) -> None:
+    """Raise unless every epoch says its number, the accuracy and the loss."""
+    for row in rows:
+        missing = [name for name in _IN_EVERY_EPOCH if name not in row]
+        if missing or not math.isfinite(row["epoch"]):
+            raise DataFileError(
+                "every epoch of a run has a number, an accuracy and a loss",
+                f"{path} has one without {listed(missing or ['a finite number'])}",
+                "train again",
+            )
 
 
 def _series(record: Mapping[str, Any], rows: Iterable[Mapping[str, float]]) -> tuple[LookSeries, ...]:
@@ -272,14 +315,15 @@ def _series(record: Mapping[str, Any], rows: Iterable[Mapping[str, float]]) -> t
     told: dict[str, LookSeries] = {}
     for look in record.get("looks") or []:
         benchmark = look.get("benchmark") or {}
-        for column in (look.get("columns") or {}).values():
+        for name in (look.get("columns") or {}).values():
+            column = printable(str(name), MAX_NAME)
             told[column] = LookSeries(
                 column=column,
                 simulated=bool(look.get("simulated")),
-                formula=str((benchmark.get("correction") or {}).get("formula", "")),
-                region=str(benchmark.get("region", "")),
-                dataset=str(benchmark.get("dataset", "")),
-                window_ms=tuple((benchmark.get("aggregation") or {}).get("window_ms", ())),
+                formula=printable(str((benchmark.get("correction") or {}).get("formula", "")), MAX_NAME),
+                region=printable(str(benchmark.get("region", "")), MAX_NAME),
+                dataset=printable(str(benchmark.get("dataset", "")), MAX_NAME),
+                window_ms=_window((benchmark.get("aggregation") or {}).get("window_ms")),
                 n_splits=(benchmark.get("splits") or {}).get("n_splits"),
                 n_halvings=(benchmark.get("correction") or {}).get("n_halvings"),
                 n_stimuli=look.get("n_stimuli"),
@@ -289,6 +333,10 @@ def _series(record: Mapping[str, Any], rows: Iterable[Mapping[str, float]]) -> t
         told.get(column, LookSeries(column, simulated=column.startswith("SIMULATED.")))
         for column in dict.fromkeys(found)
     )
+
+
+def _window(ends: Sequence[int] | None) -> tuple[int, ...]:
+    return tuple(ends) if ends is not None and len(ends) == 2 and None not in ends else ()
 
 
 def curves_document(runs: Sequence[TrainingRun]) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, Literal
 
-from neurofit.errors import ConfigurationError, listed
+from neurofit.errors import ConfigurationError, DataFileError, listed
+from neurofit.report.plain_text import MAX_NAME, markdown, printable
 from neurofit.report.training_record import FILE, TrainingRun, load_training_run
 
 Format = Literal["text", "markdown", "csv"]
@@ -84,12 +85,13 @@ class ZooTable:
         """Return what the runs share, in words."""
         epochs = sum(phase["epochs"] for phase in self.recipe.get("phases", ()))
         threads = self.engine.get("threads")
-        return (
+        return printable(
             f"Recipe '{self.recipe.get('name')}', {epochs} epochs; {self.data.get('training'):,} training and "
             f"{self.data.get('validation'):,} validation images of {self.data.get('classes')} classes "
             f"({self.data.get('name')}); trained on {self.engine.get('device')} in {self.engine.get('precision')}"
             + (f" (CPU threads: {threads})" if threads else "")
-            + ". Training time is wall time of the updates alone, on whatever else the machine did."
+            + ". Training time is wall time of the updates alone, on whatever else the machine did.",
+            5 * MAX_NAME,
         )
 
     def as_text(self, form: Format = "text") -> str:
@@ -122,6 +124,7 @@ def zoo_table(folder: str | Path | Sequence[str | Path]) -> ZooTable:
             continue
         run = load_training_run(path)
         if run.complete and run.rows:
+            _check_told(run)
             runs.append(run)
         else:
             left_out.append(f"{path.name} (epoch {len(run.rows)}, not ended)")
@@ -140,6 +143,26 @@ def zoo_table(folder: str | Path | Sequence[str | Path]) -> ZooTable:
         engine=record.get("engine") or {},
         left_out=tuple(left_out),
     )
+
+
+def _check_told(run: TrainingRun) -> None:
+    """Raise unless a record says all that a table does."""
+    record = run.record
+    data, phases = record.get("data") or {}, (record.get("recipe") or {}).get("phases") or []
+    told = {
+        "parameters": record.get("parameters"),
+        "data.training": data.get("training"),
+        "data.validation": data.get("validation"),
+        "the epochs of every phase of its recipe": all(each.get("epochs") is not None for each in phases) or None,
+        "top5 of its last epoch": run.rows[-1].get("top5"),
+    }
+    missing = [name for name, value in told.items() if value is None]
+    if missing:
+        raise DataFileError(
+            "a record of training says what was trained, on what, and how well",
+            f"{run.folder / FILE} does not say {listed(missing)}",
+            "train again, or leave it out",
+        )
 
 
 def _check_alike(runs: Sequence[TrainingRun]) -> None:
@@ -216,15 +239,17 @@ def _text(table: ZooTable) -> str:
 
 def _markdown(table: ZooTable) -> str:
     rule = "|---" + "|---:" * (len(_HEADINGS) - 1) + "|"
-    rows = [f"| {' | '.join(line)} |" for line in (_HEADINGS, *map(_cells, table.rows))]
-    return "\n".join([rows[0], rule, *rows[1:], "", table.sentence()]) + "\n"
+    rows = [f"| {' | '.join(markdown(cell) for cell in line)} |" for line in (_HEADINGS, *map(_cells, table.rows))]
+    return "\n".join([rows[0], rule, *rows[1:], "", markdown(table.sentence())]) + "\n"
 
 
 def _csv(table: ZooTable) -> str:
+    from neurofit.report.leaderboard_text import csv_cell  # pandas, of which no other form needs anything
+
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["model", "parameters", "seed", "top1", "top5", "training_loss", "seconds"])
     for row in table.rows:
         for values in zip(row.seeds, row.top1, row.top5, row.loss, row.seconds, strict=True):
-            writer.writerow([row.model, row.parameters, *values])
+            writer.writerow([csv_cell(row.model), row.parameters, *values])
     return text.getvalue()

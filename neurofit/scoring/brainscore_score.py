@@ -23,10 +23,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from neurofit.data.readers.checks import check_expansion, reading
+from neurofit.assembly.netcdf_file import write_netcdf
+from neurofit.assembly.storage import load_netcdf
+from neurofit.data.readers.checks import reading
 from neurofit.data.readers.hdf5 import opened_hdf5
-from neurofit.errors import AssemblyError, ConfigurationError
-from neurofit.files.atomic import atomic_path, reporting_output_errors
+from neurofit.errors import AssemblyError, ConfigurationError, listed
 from neurofit.scoring.benchmark import AggregationSpec
 from neurofit.scoring.formulas import FORMULAS, correct
 from neurofit.scoring.metrics import PREDICTIVITY
@@ -73,15 +74,9 @@ def write_brainscore_score(score: xr.Dataset, path: str | Path, aggregation: Agg
             f"this is a score of '{metric_of(score)}'",
             "write it with neurofit.save_score",
         )
-    with reporting_output_errors(path), atomic_path(path) as part:
-        for number, (group, array) in enumerate(_parts(score, aggregation or AggregationSpec()).items()):
-            array.to_dataset(name="data").to_netcdf(
-                part,
-                mode="a" if number else "w",
-                group=group or None,
-                engine="h5netcdf",
-                encoding={"data": _COMPRESSION} if array.ndim else None,
-            )
+    arrays = _parts(score, aggregation or AggregationSpec())
+    parts = {group: array.to_dataset(name="data") for group, array in arrays.items()}
+    write_netcdf(parts, path, {"data": _COMPRESSION})
     return path
 
 
@@ -132,7 +127,6 @@ def read_brainscore_score(path: str | Path, time_bin: tuple[int, int] | None = N
     path = Path(path)
     with reading(path, _WHAT):
         with opened_hdf5(path) as (_, datasets):
-            check_expansion(path, sum(d.nbytes for d in datasets.values() if d.shape is not None))
             groups = {name for name in _GROUPS if any(d.rpartition("/")[0] == name for d in datasets)}
         found = {name: _opened(path, name) for name in sorted(groups)}
         if not {"", "raw/raw"} <= found.keys():
@@ -144,15 +138,20 @@ def read_brainscore_score(path: str | Path, time_bin: tuple[int, int] | None = N
         raw = _by_neuroid(found["raw/raw"], time_bin)
         ceiling = _by_neuroid(found["ceiling/raw"], time_bin) if "ceiling/raw" in found else None
         center = _number(found[""])
-        formula = _formula_of(center, raw, ceiling)
+        with np.errstate(all="ignore"):  # numbers out of all bounds are made by no formula
+            formula = _formula_of(center, raw, ceiling)
         return _as_score(raw, ceiling, formula, found[""].attrs)
 
 
 def _opened(path: Path, group: str) -> xr.DataArray:
-    with xr.open_dataarray(path, group=group or None, engine="h5netcdf", decode_times=False) as array:
-        loaded = array.load()
-    texts = {n: (c.dims, c.values.astype(str)) for n, c in loaded.coords.items() if c.dtype == object}
-    return loaded.assign_coords(texts)
+    dataset = load_netcdf(path, _WHAT, "write it anew", group=group or None, decode_times=False)
+    if len(dataset.data_vars) != 1:
+        raise AssemblyError(
+            f"every group of {_WHAT} holds one array",
+            f"'{group or '/'}' holds {listed(sorted(map(str, dataset.data_vars))) or 'none'}",
+            "write one array into each group",
+        )
+    return next(iter(dataset.data_vars.values()))
 
 
 def _number(score: xr.DataArray) -> float:

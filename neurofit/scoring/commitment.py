@@ -7,7 +7,6 @@ choice has seen all stimuli, and is for recordings of other stimuli. docs/layers
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -18,7 +17,7 @@ import numpy as np
 
 from neurofit.errors import AlignmentError, ConfigurationError, DataFileError, listed
 from neurofit.files.atomic import atomic_write, reporting_output_errors
-from neurofit.files.json_text import to_json
+from neurofit.files.json_text import read_json, to_json
 from neurofit.files.toml_schema import Rule, parse_table
 from neurofit.scoring.problem import Problem
 from neurofit.subjects.subject import Subject, weights_of
@@ -291,7 +290,7 @@ def load_commitment(path: str | Path) -> Commitment:
     """
     path = Path(path)
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = read_json(path)
     except (OSError, ValueError) as error:
         raise DataFileError(
             "a commitment is a readable JSON file", f"{path}: {error}", "check the path, or run neurofit layers"

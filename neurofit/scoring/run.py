@@ -14,6 +14,7 @@ from neurofit.assembly.time_bins import TimeBins, rebin
 from neurofit.data.datasets import load_dataset, load_stimuli
 from neurofit.data.stimuli import StimulusSet
 from neurofit.errors import ConfigurationError
+from neurofit.kernel.blas_buffers import take_blas_buffers
 from neurofit.mapping.estimators import PLSMapping, RidgeMapping
 from neurofit.scoring.benchmark import Benchmark
 from neurofit.scoring.metrics import PREDICTIVITY
@@ -48,6 +49,7 @@ class Target:
 def load_target(benchmark: Benchmark, data: str | Path | None = None) -> Target:
     """Load a benchmark's recording and stimuli; see `run` for the parameters."""
     began = time.perf_counter()
+    take_blas_buffers()  # the first thing that every score does
     recording = select_region(load_dataset(benchmark.dataset, data, benchmark.region), benchmark.region)
     recording = rebin(recording, benchmark.time_bins.bins())
     return Target(recording, load_stimuli(benchmark.dataset, data), time.perf_counter() - began)

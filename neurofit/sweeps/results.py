@@ -65,9 +65,13 @@ class SweepFolder:
         if not path.is_file():
             return None
         try:
-            return load_record(path)
+            record = load_record(path)
         except DataFileError:
-            return None  # written by something else than a sweep: the cell is scored again
+            return None  # damaged, or written by something else than a sweep: the cell is scored again
+        score, cost = record.get("score"), record.get("cost")
+        if not isinstance(score, dict) or not isinstance(cost, dict) or record.get("status") != COMPLETE:
+            return None
+        return record if {*VALUES, "formula"} <= score.keys() and "simulated" in record else None
 
     def keep(self, cell: Cell, outcome: Outcome) -> Path:
         """Write what became of a cell, whole or not at all.
@@ -134,7 +138,7 @@ class SweepFolder:
                 return row
             return {**row, "status": FAILED, "reason": reason or cell.problem}
         score, cost = record["score"], record["cost"]
-        seconds = sum(value for name, value in cost.items() if name.startswith("seconds_"))
+        seconds = sum(value for name, value in cost.items() if name.startswith("seconds_") and value is not None)
         return {
             **row,
             "status": COMPLETE,

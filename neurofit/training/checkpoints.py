@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
@@ -13,11 +15,13 @@ from typing import Any
 import torch
 
 from neurofit.errors import ConfigurationError, DataFileError
-from neurofit.files.atomic import atomic_write, remove_leftovers, reporting_output_errors
+from neurofit.files.atomic import atomic_write, remove_leftovers, reporting_output_errors, try_to_lock
+from neurofit.training.checkpoint_parts import check_parts
 
-FILE = "checkpoint.pt"
+FILE, LOCK = "checkpoint.pt", ".lock"
 VERSION = 1
 _MOST_TIME = 0.05
+_SECONDS_BETWEEN_ATTEMPTS = 0.1
 
 
 @dataclass
@@ -50,7 +54,10 @@ class Checkpoints:
             return None
         path = self.folder / FILE
         try:
-            content = torch.load(path, weights_only=True, map_location="cpu")
+            check_parts(path)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of pickles that PyTorch did not write
+                content = torch.load(path, weights_only=True, map_location="cpu")
             version, identity, state = content["version"], content["identity"], content["state"]
             identity = dict(identity)
         except MemoryError:
@@ -100,3 +107,36 @@ class Checkpoints:
                 handle.write(content.getbuffer())
         now = time.monotonic()
         self._due = now + (now - began) / _MOST_TIME
+
+
+@contextmanager
+def hold_folder(folder: Path | None, waiting: Callable[[], object]) -> Iterator[None]:
+    """Be the one process that trains in a folder; wait for another that does.
+
+    The operating system gives the lock back when its holder dies. Where a file system has no locks there is none.
+
+    Parameters
+    ----------
+    folder : Path or None
+        Made where there is none; None holds nothing.
+    waiting : callable
+        Called once if another process trains there.
+
+    Raises
+    ------
+    OutputError
+        If the folder cannot be written.
+    """
+    if folder is None:
+        yield
+        return
+    with reporting_output_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = (folder / LOCK).open("a+b")
+    with handle:
+        with suppress(OSError):
+            if not try_to_lock(handle):
+                waiting()
+                while not try_to_lock(handle):
+                    time.sleep(_SECONDS_BETWEEN_ATTEMPTS)
+        yield

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import atexit
 import hashlib
-import json
 import signal
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,7 +25,7 @@ from tqdm import tqdm
 
 from neurofit.errors import DataFileError
 from neurofit.files.atomic import atomic_write, reporting_output_errors
-from neurofit.files.json_text import to_json
+from neurofit.files.json_text import misfit, read_json, to_json
 from neurofit.training.augmentation import Crops
 from neurofit.training.image_decoding import Part, View, check_header, check_image, shown
 from neurofit.training.image_store import Place, Skipped, read_bytes
@@ -295,10 +294,16 @@ def _remembered(path: Path | None) -> dict[str, dict[str, str]]:
     if path is None:
         return {}
     try:
-        known = json.loads(path.read_text())
-        return {key: dict(found) for key, found in known.items()}
-    except (OSError, ValueError, TypeError, AttributeError):
+        known = read_json(path)
+    except (OSError, ValueError):
         return {}
+    if misfit(known, {...: {...: str}}):
+        return {}
+    return {key: found for key, found in known.items() if found is not None and all(map(_is_index, found))}
+
+
+def _is_index(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) < 10
 
 
 def _line(*values: object) -> bytes:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import csv
-import io
+import struct
 import zlib
 from pathlib import PurePosixPath
 
-from scipy.io import loadmat
-from scipy.io.matlab import MatReadError
-
 from neurofit.errors import DataFileError
 from neurofit.training.image_store import Inventory, Place, contents, read_bytes
+from neurofit.training.label_kit import read_synsets
 
 TABLES = (
     "LOC_val_solution.csv",  # Kaggle's ImageNet: ImageId,"WNID x y x y ..."
@@ -20,6 +18,8 @@ TABLES = (
     "ILSVRC2012_validation_ground_truth.txt",  # ImageNet's development kit: a number a line, which meta.mat explains
 )
 _EXPLAINED_BY = "meta.mat"
+_MOST_UNPACKED = 64_000_000  # bytes; that of the kit of 2012 has fewer than 2 million
+_COMPRESSED = 15  # miCOMPRESSED of the MAT-File Format, level 5, table 1-1
 _NUMBERED = "ILSVRC2012_val_{:08d}"
 
 
@@ -71,12 +71,26 @@ def _wnids(found: Inventory, table: Place) -> dict[int, str]:
             f"put {_EXPLAINED_BY} beside it, or use {TABLES[0]} or {TABLES[2]}",
         )
     try:
-        synsets = loadmat(io.BytesIO(_content(found, place)), squeeze_me=True)["synsets"]
-        return {int(synset["ILSVRC2012_ID"]): str(synset["WNID"]) for synset in synsets}
-    except (MatReadError, zlib.error, KeyError, ValueError, TypeError, IndexError, NotImplementedError) as error:
+        content = _content(found, place)
+        _check_unpacked(content)
+        return read_synsets(content)
+    except (ValueError, zlib.error) as error:
         raise DataFileError(
             f"{_EXPLAINED_BY} is that of ImageNet's development kit", f"{place.name}: {error}", "fetch it anew"
         ) from error
+
+
+def _check_unpacked(content: bytes) -> None:
+    """Raise where the parts of a MATLAB v5 file are far more when they are unpacked."""
+    order, at, left = "<" if content[126:128] == b"IM" else ">", 128, _MOST_UNPACKED
+    while at + 8 <= len(content):
+        kind, size = struct.unpack_from(f"{order}II", content, at)
+        if kind == _COMPRESSED:
+            part = zlib.decompressobj()
+            left -= len(part.decompress(content[at + 8 : at + 8 + size], left))
+            if part.unconsumed_tail or left <= 0:
+                raise ValueError(f"it unpacks to more than {_MOST_UNPACKED} bytes")
+        at += 8 + size
 
 
 def _named(found: Inventory, name: str) -> Place | None:

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import IO, NamedTuple
+from typing import IO, NamedTuple, Self
 
 from tqdm import tqdm
 
@@ -26,9 +26,24 @@ MAX_FILE_BYTES = 256_000_000
 _APPLE = "__MACOSX"  # zip programs of macOS put copies of metadata there, under the images' names
 
 # what damaged archives make tarfile raise
-ARCHIVE_ERRORS = (OSError, EOFError, tarfile.TarError, zlib.error, lzma.LZMAError)
+ARCHIVE_ERRORS = (OSError, EOFError, ValueError, tarfile.TarError, zlib.error, lzma.LZMAError)
 
 _BLOCK = 512  # of a tar archive (POSIX.1-2001, pax)
+_MOST_NAME_BYTES = 2**20  # of a long name or a table of attributes, which tarfile reads whole
+_NAMING = (
+    tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE,
+)  # fmt: skip
+
+
+class _Header(tarfile.TarInfo):
+    """A header that does not make tarfile take any memory that it names."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str | None, errors: str) -> Self:
+        made = super().frombuf(buf, encoding, errors)  # type: ignore[arg-type]  # typeshed: encoding may be None
+        if made.size < 0 or (made.type in _NAMING and made.size > _MOST_NAME_BYTES):
+            raise tarfile.ReadError(f"a header speaks of a name of {made.size} bytes")
+        return made
 
 
 class Place(NamedTuple):
@@ -139,7 +154,7 @@ def contents(found: Inventory, places: Sequence[Place]) -> Iterator[tuple[int, b
     """
     order = sorted(range(len(places)), key=lambda index: places[index].offset)
     try:
-        with tarfile.open(found.path) as archive:
+        with tarfile.open(found.path, tarinfo=_Header) as archive:
             file = archive.fileobj
             for index in order if file is not None else ():
                 yield index, _part(file, places[index])  # type: ignore[arg-type]
@@ -204,7 +219,7 @@ def _archive(path: Path) -> Inventory:
     try:
         found = Inventory(path, _is_compressed(path))
         files: dict[str, Place] = {}
-        with tarfile.open(path) as archive:
+        with tarfile.open(path, tarinfo=_Header) as archive:
             for member in tqdm(iter(archive.next, None), desc="listing images", unit="file", leave=False):
                 _take_member(member, found, files)
                 archive.members.clear()  # type: ignore[attr-defined]  # a kilobyte each, of a million images
@@ -218,7 +233,7 @@ def _archive(path: Path) -> Inventory:
 
 def _is_compressed(path: Path) -> bool:
     try:
-        with tarfile.open(path, "r:"):
+        with tarfile.open(path, "r:", tarinfo=_Header):
             return False
     except tarfile.ReadError:
         return True

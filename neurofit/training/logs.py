@@ -52,8 +52,10 @@ class Logs:
                 (folder / EPOCHS).unlink(missing_ok=True)
             (folder / "tensorboard").mkdir(exist_ok=True)
             # written here and now: SummaryWriter's thread loses what a kill finds in its queue, and dies of a full disk
-            # with everybody waiting. Its files are named by the second, and a second one would replace the first
-            self._events = event_file_writer.EventsWriter(str(folder / "tensorboard" / "events"), f".{time.time_ns()}")
+            # with everybody waiting. TensorBoard reads files in the order of their names, which begin with the time:
+            # after a clock was set back, what comes later would be read first
+            number = len(list((folder / "tensorboard").iterdir()))
+            self._events = event_file_writer.EventsWriter(str(folder / "tensorboard" / f"events.part{number:05d}"))
             self._hide_events_after(updates)
 
     def update(self, number: int, row: Mapping[str, float]) -> None:
@@ -114,7 +116,8 @@ class Logs:
         path = (self.folder or Path()) / UPDATES
         if not path.exists():
             return
-        header, *lines = path.read_text(encoding="utf-8").splitlines(keepends=True) or [""]
+        # a machine that lost power may have left anything at its end
+        header, *lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True) or [""]
         kept = [line for line in lines if line.endswith("\n") and _number(line) <= updates]
         with atomic_write(path) as handle:
             handle.write("".join([header, *kept] if kept else []).encode())
@@ -122,7 +125,7 @@ class Logs:
 
 def _number(line: str) -> float:
     first = line.split(",", 1)[0]
-    return int(first) if first.isdigit() else float("inf")
+    return int(first) if first.isascii() and first.isdigit() and len(first) < 16 else float("inf")
 
 
 def _write_table(path: Path, rows: Sequence[Mapping[str, float]]) -> None:

@@ -12,16 +12,18 @@ import numpy as np
 import optuna
 
 from neurofit.errors import ConfigurationError
+from neurofit.files.json_text import NUMBER, misfit
 from neurofit.models.entry import ZooEntry
 from neurofit.models.entry import layers_by_region as regions
 from neurofit.models.network import NetworkConfig
 from neurofit.models.preprocessing import Preprocessing
 from neurofit.training.search_space import Candidate, sample
-from neurofit.training.search_study import OBJECTIVES, StudySpec
+from neurofit.training.search_study import OBJECTIVES, StudySpec, reading_study
 from neurofit.training.search_trials import DEATHS, FAILURE, MEASURED, RETRY_OF, SECONDS, outcome
 
 PICKS = ("best", "median", "random")
 
+_ATTRIBUTES = {MEASURED: {...: NUMBER}, FAILURE: str, RETRY_OF: int, DEATHS: int, SECONDS: NUMBER}
 _FEWEST_FOR_IMPORTANCE = 10
 
 
@@ -63,22 +65,25 @@ class TrialRow:
 
 def trial_rows(study: optuna.Study) -> list[TrialRow]:
     """Return the trials of a study, in the order in which they were begun."""
-    rows = []
-    for trial in study.get_trials(deepcopy=False):
-        kind, attrs = outcome(trial), trial.user_attrs
-        row = TrialRow(
-            number=trial.number,
-            outcome=kind,
-            values=tuple(trial.values) if kind == "complete" else (),
-            measured=attrs.get(MEASURED, {}),
-            params=dict(trial.params),
-            reason=attrs[FAILURE] if kind == "failed" else "",
-            retry_of=attrs.get(RETRY_OF),
-            deaths=attrs.get(DEATHS, 0),
-            seconds=float(attrs.get(SECONDS, np.nan)),
-        )
-        rows.append(row)
-    return rows
+    with reading_study(f"the study '{study.study_name}'"):
+        return [_row(trial) for trial in study.get_trials(deepcopy=False)]
+
+
+def _row(trial: optuna.trial.FrozenTrial) -> TrialRow:
+    kind, attrs = outcome(trial), trial.user_attrs
+    if found := misfit(attrs, _ATTRIBUTES):
+        raise ValueError(f"of trial {trial.number}, {found}")
+    return TrialRow(
+        number=trial.number,
+        outcome=kind,
+        values=tuple(map(float, trial.values)) if kind == "complete" else (),
+        measured=attrs.get(MEASURED, {}),
+        params=dict(trial.params),
+        reason=attrs[FAILURE] if kind == "failed" else "",
+        retry_of=attrs.get(RETRY_OF),
+        deaths=attrs.get(DEATHS, 0),
+        seconds=float(attrs.get(SECONDS, np.nan)),
+    )
 
 
 def count_outcomes(rows: Sequence[TrialRow]) -> dict[str, int]:
@@ -140,7 +145,9 @@ def pick(rows: Sequence[TrialRow], spec: StudySpec, which: str, seed: int = 0) -
 
 def candidate_of(row: TrialRow, spec: StudySpec) -> Candidate:
     """Return the network of a trial."""
-    return sample(optuna.trial.FixedTrial(dict(row.params), row.number), spec.space)
+    with reading_study(f"trial {row.number}"), warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)  # of values that the space does not have
+        return sample(optuna.trial.FixedTrial(dict(row.params), row.number), spec.space)
 
 
 def entry_of(row: TrialRow, spec: StudySpec, study: str) -> ZooEntry:

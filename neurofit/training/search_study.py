@@ -9,14 +9,23 @@ from __future__ import annotations
 import json
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from neurofit.errors import ConfigurationError, DataFileError, MissingExtraError, UnknownNameError, listed
+from neurofit.errors import (
+    ConfigurationError,
+    DataFileError,
+    MissingExtraError,
+    NeurofitError,
+    UnknownNameError,
+    listed,
+)
+from neurofit.files.json_text import misfit
 from neurofit.files.toml_schema import parse_table
 from neurofit.training.recipe import Recipe
 from neurofit.training.search_space import SearchSpace, as_table
@@ -35,6 +44,7 @@ PrunerName = Literal["median", "none"]
 
 STUDY_FILE, JOURNAL_FILE = "study.db", "study.journal"
 
+_SHAPE = {"space": dict, "recipe": dict, "data": dict, "objectives": [str], "sampler": str, "pruner": str, "seed": int}
 _ATTRIBUTE = "neurofit"
 _BUSY_S = 120  # for which a process waits for another that writes the same SQLite file
 _OPENING_ATTEMPTS = 5
@@ -165,8 +175,8 @@ def open_storage(url: str) -> optuna.storages.BaseStorage:
         if url.startswith("journal:"):
             return optuna.storages.JournalStorage(JournalFileBackend(url.removeprefix("journal:")))
         return _open_database(url)
-    except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.OptunaError, OSError, ValueError, ImportError) as error:
-        reason = str(error).splitlines()[0]
+    except Exception as error:  # damaged journals and databases make Optuna raise nearly anything
+        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
         raise DataFileError(
             "a study's storage can be opened", f"{url}: {reason}", "name a folder, a journal, or a database's URL"
         ) from error
@@ -236,7 +246,8 @@ def open_study(location: str | Path, name: str | None = None) -> tuple[optuna.St
         If there is none of that name, or several where no name is given.
     """
     storage = open_storage(storage_url(location))
-    names = optuna.study.get_all_study_names(storage)
+    with reading_study(location):
+        names = optuna.study.get_all_study_names(storage)
     if name is None and len(names) != 1:
         raise ConfigurationError(
             "a storage of several studies is asked for one", f"{location} holds {listed(names) or 'none'}",
@@ -245,12 +256,28 @@ def open_study(location: str | Path, name: str | None = None) -> tuple[optuna.St
     chosen = names[0] if name is None else name
     if chosen not in names:
         raise UnknownNameError("study", chosen, names)
-    study = optuna.load_study(study_name=chosen, storage=storage)
-    if _ATTRIBUTE not in study.user_attrs:
+    with reading_study(location):
+        study = optuna.load_study(study_name=chosen, storage=storage)
+        if _ATTRIBUTE not in study.user_attrs:
+            raise DataFileError(
+                "a study was begun by neurofit search", f"'{chosen}' of {location} was not", "name another study"
+            )
+        return study, _spec_of(study.user_attrs[_ATTRIBUTE], str(location))
+
+
+@contextmanager
+def reading_study(what: object) -> Iterator[None]:
+    """Turn whatever a damaged study makes Optuna and its readers raise into a `DataFileError`."""
+    try:
+        yield
+    except (NeurofitError, MemoryError):
+        raise
+    except Exception as error:
         raise DataFileError(
-            "a study was begun by neurofit search", f"'{chosen}' of {location} was not", "name another study"
-        )
-    return study, _spec_of(study.user_attrs[_ATTRIBUTE], str(location))
+            "a study is as neurofit search wrote it",
+            f"{what}: {type(error).__name__}: {error}",
+            "restore it, or begin another one",
+        ) from error
 
 
 def make_sampler(spec: StudySpec, origin: int) -> optuna.samplers.BaseSampler:
@@ -309,6 +336,8 @@ def _require_cmaes(spec: StudySpec) -> None:
 
 def _spec_of(document: Mapping[str, Any], source: str) -> StudySpec:
     try:
+        if found := misfit(document, _SHAPE) or misfit(document["sampler"], str) or misfit(document["seed"], int):
+            raise ValueError(found)
         return StudySpec(
             space=parse_table(document["space"], SearchSpace, source=source, what="search space"),
             recipe=parse_table(document["recipe"], Recipe, source=source, what="recipe"),

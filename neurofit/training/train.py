@@ -23,10 +23,11 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from neurofit.errors import ConfigurationError, DataFileError, DivergedError
+from neurofit.files.json_text import NUMBER, misfit
 from neurofit.models.network import READOUT, NetworkConfig
 from neurofit.models.presentation import Presentation
 from neurofit.models.steady import own_dynamics
-from neurofit.training.checkpoints import FILE, Checkpoints
+from neurofit.training.checkpoints import FILE, Checkpoints, hold_folder
 from neurofit.training.datasets import Task
 from neurofit.training.engine import Engine, losing_no_process
 from neurofit.training.learner import Learner, Viewing, rows_of
@@ -38,6 +39,8 @@ AfterEpoch = Callable[[int, nn.Module, Row], Mapping[str, float]]
 
 _LOGGED_EVERY = 20
 """Updates; an accelerator is waited for no oftener."""
+_STATE = {"rows": [{...: NUMBER}], "updates": int, "loss": NUMBER, "seconds": NUMBER}
+"""Shape of a run's state, besides its learner's."""
 
 
 def train(
@@ -96,7 +99,9 @@ def train(
         If another process of the run ended.
     """
     with losing_no_process():
-        return _Run(network, task, recipe, folder, viewing, seed, engine or Engine()).go(after_epoch, report, progress)
+        run = _Run(network, task, recipe, folder, viewing, seed, engine or Engine())
+        with hold_folder(run.folder, lambda: report and report(f"another process trains in {folder}: waiting for it")):
+            return run.go(after_epoch, report, progress)
 
 
 class _Run:
@@ -131,10 +136,12 @@ class _Run:
         state = self.checkpoints.load()
         if state is not None:
             try:
+                if found := misfit(state, _STATE):
+                    raise ValueError(found)
                 self.learner.load(state["learner"])
                 self.rows, self.updates = list(state["rows"]), state["updates"]
                 self.loss, self.seconds = state["loss"], state["seconds"]
-            except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
+            except (RuntimeError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
                 raise DataFileError(
                     "a checkpoint has the state of the network and optimiser that go on",
                     f"that in {self.checkpoints.folder} has not: {type(error).__name__}: {error}",

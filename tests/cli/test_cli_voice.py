@@ -133,7 +133,7 @@ def test_a_defect_is_a_sentence_that_says_how_to_report_it(raising, monkeypatch)
 def test_the_place_of_a_defect_is_named():
     with pytest.raises(TypeError) as caught:
         size_in_bytes(8)
-    assert "(cli/output.py, line " in failures.in_words(caught.value)[0]
+    assert "(files/sizes.py, line " in failures.in_words(caught.value)[0]
 
 
 @pytest.mark.parametrize(
@@ -142,6 +142,8 @@ def test_the_place_of_a_defect_is_named():
         (MemoryError("Unable to allocate 8 GiB"), "Unable to allocate 8 GiB"),
         (type("OutOfMemoryError", (RuntimeError,), {})("CUDA out of memory"), "CUDA out of memory"),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), "smaller --batch"),
+        (RuntimeError("can't start new thread"), "the work fits into memory"),
+        (ImportError("libtorch_cpu.so: failed to map segment from shared object"), "the work fits into memory"),
         (OSError(errno.ENOSPC, "No space left on device", "out/a.nc"), "out/a.nc: No space left on device - free some"),
         (PermissionError(errno.EACCES, "Permission denied", "x"), "x: Permission denied"),
     ],

@@ -240,7 +240,7 @@ def test_an_older_file_stays_when_writing_fails(recording, tmp_path, monkeypatch
     def fail(*_args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(pynwb.NWBHDF5IO, "write", fail)
+    monkeypatch.setattr("neurofit.files.atomic.os.fsync", fail)
     with pytest.raises(OutputError, match="No space left on device"):
         write_nwb(recording, path)
     assert path.read_bytes() == before and len(list(tmp_path.iterdir())) == 1
@@ -271,7 +271,7 @@ def test_nothing_is_followed_out_of_the_file(save, tmp_path, how):
             file["units"].create_virtual_dataset("spike_times", layout).attrs.update(attrs)
         else:
             file["units"].create_dataset("spike_times", (6,), "f8", external=[(str(secret), 0, 48)])
-    with pytest.raises(DataFileError, match="holds all of its content itself - '/+units/spike_times' in .*secret|"
+    with pytest.raises(DataFileError, match="holds all of its content itself - .*'/+units/spike_times' .*secret|"
                                             "has its content in another file"):  # fmt: skip
         read_nwb(path, BINS)
 
@@ -307,7 +307,7 @@ def test_a_column_that_declares_much_and_stores_little_is_refused(save):
         attrs = dict(file["units/spike_times"].attrs)
         del file["units/spike_times"]
         file["units"].create_dataset("spike_times", (2**40,), "f8", chunks=(2**16,)).attrs.update(attrs)
-    with pytest.raises(DataFileError, match="stores 0 bytes and declares 8796093022208"):
+    with pytest.raises(DataFileError, match=r"stores 0 bytes and declares 8\d+"):
         read_nwb(path, BINS)
 
 

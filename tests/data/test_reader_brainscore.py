@@ -215,7 +215,7 @@ def test_bombs_are_refused_before_they_are_read(write):
     path = write(packaged())
     with h5py.File(path, "a") as file:
         file.create_dataset("filled", (10**6, 10**6), "f4", chunks=(1000, 1000))
-    with pytest.raises(DataFileError, match=r"contents are at most 512 times.*declares 4000000\d+"):
+    with pytest.raises(DataFileError, match=r"contents are at most 512 times.*declares 4\d+"):
         read_brainscore(path)
 
 
@@ -237,7 +237,7 @@ def test_damaged_files_are_data_file_errors(write, tmp_path):
     content = write(packaged(n_images=2, starts=STARTS[:2])).read_bytes()
     rng = np.random.default_rng(0)
     failures = 0
-    for trial in range(200):
+    for trial in range(60):
         damaged = bytearray(content[: rng.integers(len(content))] if trial % 3 == 0 else content)
         for position in rng.integers(len(damaged), size=trial % 3):
             damaged[position] ^= int(rng.integers(1, 256))
@@ -247,7 +247,7 @@ def test_damaged_files_are_data_file_errors(write, tmp_path):
             read_brainscore(path)
         except DataFileError:
             failures += 1
-    assert failures > 80
+    assert failures > 24
 
 
 def test_damaged_text_heaps_do_not_hang(write):

@@ -209,7 +209,7 @@ def test_hdf5_bombs_are_refused(tmp_path):
     put_hdf5(path, {k: v for k, v in arrays().items() if k != "responses"})
     with h5py.File(path, "a") as file:
         file.create_dataset("responses", (10**6, 10**5, 10), "f8", chunks=(100, 100, 10))
-    with pytest.raises(DataFileError, match=r"contents are at most 512 times .* declares 80000000\d+"):
+    with pytest.raises(DataFileError, match=r"contents are at most 512 times .* declares 80\d+"):
         read_hdf5(path)
 
 
@@ -265,7 +265,6 @@ def test_foreign_and_missing_files(tmp_path, name):
 
 
 @needs_hdf5_2
-@pytest.mark.filterwarnings("ignore:Reading `.npy`")  # a damaged header looks like one of Python 2 to NumPy
 @pytest.mark.parametrize("source", ["hdf5", "npz", "npz compressed", "hdf5 with texts of variable length"])
 def test_damaged_files_are_data_file_errors(tmp_path, source):
     name = source.split()[0]
@@ -280,7 +279,7 @@ def test_damaged_files_are_data_file_errors(tmp_path, source):
     content, whole = path.read_bytes(), FORMATS[name][1](path)
     rng = np.random.default_rng(1)
     failures = 0
-    for trial in range(300):
+    for trial in range(90):
         damaged = bytearray(content[: rng.integers(len(content))] if trial % 3 == 0 else content)
         for position in rng.integers(len(damaged), size=trial % 3):
             damaged[position] ^= int(rng.integers(1, 256))
@@ -292,7 +291,7 @@ def test_damaged_files_are_data_file_errors(tmp_path, source):
             failures += 1
         else:  # HDF5 written by neurofit is checksummed: what can be read is whole
             assert source != "hdf5" or read.identical(whole)
-    assert failures >= 100
+    assert failures >= 30
 
 
 def test_every_cut_of_a_file_is_noticed(tmp_path):

@@ -146,14 +146,17 @@ def test_a_part_that_is_too_long_is_started_over(server, manifest_of, entry_of, 
     assert file.path.read_bytes() == BODY and server.requests[-1] == ("/a", None)
 
 
-def test_a_part_of_other_bytes_is_refused_once_and_then_forgotten(server, manifest_of, entry_of, tmp_path):
+@pytest.mark.parametrize("had", [b"of an older version", BODY[:HALF] + bytes(100)])  # zeros: after a power failure
+def test_a_part_of_other_bytes_is_found_and_the_file_is_downloaded_from_its_beginning(
+    server, manifest_of, entry_of, tmp_path, had
+):
     manifest = manifest_of(entry_of(BODY, server.serve("/a", BODY)))
     (tmp_path / "toy").mkdir()
-    (tmp_path / "toy" / "a.bin.part").write_bytes(b"of an older version")
-    with pytest.raises(HashMismatchError, match="found sha256"):
-        fetch(manifest, tmp_path)
+    (tmp_path / "toy" / "a.bin.part").write_bytes(had)
     (file,) = fetch(manifest, tmp_path)
     assert file.path.read_bytes() == BODY
+    assert server.requests == [("/a", f"bytes={len(had)}-"), ("/a", None)]
+    assert names_in(tmp_path / "toy") == [LOCK_NAME, "a.bin"]
 
 
 def test_a_part_survives_an_error_of_the_server(server, manifest_of, entry_of, tmp_path):

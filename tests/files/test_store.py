@@ -296,6 +296,18 @@ def test_the_longest_unused_go_until_it_is_small_enough(store):
     assert [entry.key["layer"] for entry in chosen] == ["1"]
 
 
+def test_a_clock_that_was_wrong_hides_no_entry_and_lets_none_go(store):
+    (place,) = {fill(store)}
+    for path in place.iterdir():  # stamped while the clock was years ahead
+        os.utime(path, (4e9, 4e9))
+    assert_whole(store)
+    assert [entry.state for entry in list_entries(store)] == ["finished"]
+    assert Pruning(unused_days=1).chosen(list_entries(store)) == []
+    store.find(KEY).used()
+    assert list_entries(store)[0].used < 4e9
+    assert run_writer(store).stdout == ""
+
+
 def test_an_entry_that_is_being_written_never_goes(store):
     fill(store)
     with store.drafts({"x": KEY}, {"x": {}}, print):
@@ -312,6 +324,19 @@ def test_a_key_that_was_changed_by_hand_is_told(store):
     (place / "key.json").write_text((place / "key.json").read_text().replace('"conv"', '"conv2"'))
     ((_, problems),) = verify_entries(store)
     assert problems == ("its key is not the one it is called by",)
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * 40, b"{}", b'{"key": {"layer": "conv2"}}', None])
+def test_a_torn_key_is_written_again_and_costs_no_chunk(store, content):
+    place = fill(store)
+    if content is None:
+        (place / "key.json").unlink()
+    else:
+        (place / "key.json").write_bytes(content)
+    assert store.find(KEY) is None
+    assert run_writer(store).stdout == ""
+    assert_whole(store)
+    assert [problems for _, problems in verify_entries(store)] == [()]
 
 
 def test_other_files_are_left_alone(store):

@@ -1,9 +1,12 @@
+import gc
+import subprocess
+
 import numpy as np
 import pytest
 import xarray as xr
 
 from neurofit.assembly.build import average_repetitions
-from neurofit.errors import AssemblyError, DataFileError
+from neurofit.errors import AssemblyError, DataFileError, OutputError
 from neurofit.kernel.correlation import pearson
 from neurofit.mapping.estimators import PLSMapping, RidgeMapping
 from neurofit.mapping.splitters import StimulusShuffleSplit
@@ -51,6 +54,21 @@ def test_a_score_comes_back_as_it_was(pair, tmp_path):
     assert score.attrs == again.attrs
     assert summarise(score).equals(summarise(again))
     assert headline(score) == headline(again)
+
+
+def test_a_full_disk_is_told_and_ends_nothing(pair, tmp_path):
+    score, place = scored(pair, keep_predictions=True), tmp_path / "small"
+    place.mkdir()
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", place], capture_output=True, check=False)
+    if made.returncode:
+        pytest.skip("a small file system cannot be mounted here")
+    try:
+        with pytest.raises(OutputError, match="No space left on device"):
+            save_score(score, place / "score.nc")
+        gc.collect()  # a half-written file of the HDF5 library would end this process now
+        assert list(place.iterdir()) == []
+    finally:
+        subprocess.run(["umount", place], check=True)
 
 
 def test_what_is_no_score_is_refused(tmp_path):

@@ -125,7 +125,7 @@ def test_only_the_first_process_speaks_and_writes(place, pair):
     assert words.count("epoch 1/2") == words.count("epoch 2/2") == 1
     assert words.count("not called as images are") == 1
     assert sorted(path.name for path in (place / "two").iterdir()) == [
-        "checkpoint.pt", "epochs.csv", "record.json", "tensorboard", "tiny.safetensors", "tiny.toml"
+        ".lock", "checkpoint.pt", "epochs.csv", "record.json", "tensorboard", "tiny.safetensors", "tiny.toml"
     ]  # fmt: skip
     assert len(list((place / "two" / "tensorboard").iterdir())) == 1
     with (place / "two" / "epochs.csv").open(newline="") as handle:

@@ -2,6 +2,8 @@
 
 import errno
 import struct
+import threading
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +19,7 @@ from neurofit.models.network import ConvRNN, NetworkConfig, NodeConfig
 from neurofit.models.preprocessing import Preprocessing
 from neurofit.models.presentation import Presentation
 from neurofit.training.augmentation import Augmentation
-from neurofit.training.checkpoints import Checkpoints
+from neurofit.training.checkpoints import Checkpoints, hold_folder
 from neurofit.training.datasets import LabelledImages, Task
 from neurofit.training.engine import Engine
 from neurofit.training.learner import Viewing
@@ -103,6 +105,30 @@ def test_any_other_file_in_the_place_of_a_checkpoint_is_told(tmp_path, content):
         Checkpoints(tmp_path, {}).load()
 
 
+def test_numbers_that_changed_on_the_disk_are_not_read(tmp_path):
+    run(tmp_path)
+    path = tmp_path / "checkpoint.pt"
+    content = bytearray(path.read_bytes())
+    at = max(range(0, len(content) - 64, 64), key=lambda i: len(set(content[i : i + 64])))  # numbers, not padding
+    content[at : at + 64] = bytes(64)
+    path.write_bytes(content)
+    with pytest.raises(DataFileError, match="a checkpoint is a file that neurofit train wrote - .* - remove it"):
+        run(tmp_path)
+
+
+def test_two_processes_do_not_train_in_one_folder_at_once(tmp_path):
+    said, rows = [], []
+    with hold_folder(tmp_path, print):
+        other = threading.Thread(target=lambda: rows.extend(run(tmp_path, report=said.append)))
+        other.start()
+        while not said:
+            time.sleep(0.01)
+        assert not (tmp_path / "checkpoint.pt").exists()
+    other.join()
+    assert said[0] == f"another process trains in {tmp_path}: waiting for it"
+    assert rows == run(tmp_path)
+
+
 def test_nobody_is_told_how_to_execute_a_checkpoint(tmp_path):
     torch.save({"version": 1, "identity": {}, "state": np.float64(1)}, tmp_path / "checkpoint.pt")
     with pytest.raises(DataFileError, match="it is damaged, or holds more than numbers") as told:
@@ -121,7 +147,7 @@ def test_a_state_of_other_parameters_is_told(tmp_path):
 def events(folder):
     """Scalars by (tag, step) as TensorBoard shows them: a START hides what is at its step and after."""
     shown = {}
-    for path in sorted((folder / "tensorboard").iterdir(), key=lambda path: path.stat().st_mtime_ns):
+    for path in sorted((folder / "tensorboard").iterdir()):
         content = path.read_bytes()
         while content:
             (length,) = struct.unpack("<Q", content[:8])
@@ -147,6 +173,15 @@ def test_events_of_a_killed_process_are_hidden_and_those_of_its_state_kept(tmp_p
         logs.update(20, {"loss": 2.5})
     assert events(tmp_path) == {("loss", 20): 2.5}
     killed.__exit__(None, None, None)
+
+
+def test_events_are_in_their_order_though_the_clock_was_set_back(tmp_path, monkeypatch):
+    for number in range(3):
+        monkeypatch.setattr("tensorboardX.event_file_writer.time.time", lambda number=number: 1.7e9 - 86400 * number)
+        with Logs(tmp_path, 20 * number, []) as logs:
+            logs.update(20 * number + 20, {"loss": float(number)})
+            logs.update(20 * number + 40, {"loss": -1.0})  # beyond the state from which the next one goes on
+    assert events(tmp_path) == {("loss", 20): 0.0, ("loss", 40): 1.0, ("loss", 60): 2.0, ("loss", 80): -1.0}
 
 
 def test_a_disk_that_is_full_of_events_is_told(tmp_path, monkeypatch):

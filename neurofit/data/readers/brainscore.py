@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -21,9 +21,11 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from neurofit.data.readers.checks import label_responses, labels, reading, whole_numbers
+from neurofit.assembly.storage import declared_bytes
+from neurofit.data.readers.checks import label_responses, labels, naming_foreign_errors, reading, whole_numbers
 from neurofit.data.readers.hdf5 import opened_hdf5
 from neurofit.errors import DataFileError, UnknownNameError, listed
+from neurofit.files.expansion import check_expansion
 from neurofit.vocabulary import (
     ASSEMBLY_DIMS,
     LAYER,
@@ -140,10 +142,22 @@ def _opened(path: Path, variable: str | None) -> Iterator[_Packaged]:
     """Open a file as what it packages; what goes wrong with it in the block is a `DataFileError`."""
     with reading(path, _WHAT):
         with opened_hdf5(path):
-            pass  # sound as HDF5; next, netCDF: through a store, as xarray leaves a file open that it cannot read
-        with h5netcdf.File(path, "r", decode_vlen_strings=True) as file:
+            pass  # sound as HDF5; next, netCDF
+        with _opened_netcdf(path) as dataset:
+            with naming_foreign_errors(path, f"{_WHAT} is netCDF-4", "fetch or write the file anew"):
+                check_expansion(path, declared_bytes(dataset))
+                packaged = _unpack(dataset, _responses(dataset, variable, path), path)
+            yield packaged
+
+
+@contextmanager
+def _opened_netcdf(path: Path) -> Iterator[xr.Dataset]:
+    """Open a file through a store of our own: xarray leaves a file open that it cannot read."""
+    with ExitStack() as stack:
+        with naming_foreign_errors(path, f"{_WHAT} is netCDF-4", "fetch or write the file anew"):
+            file = stack.enter_context(h5netcdf.File(path, "r", decode_vlen_strings=True))
             dataset = xr.open_dataset(xr.backends.H5NetCDFStore(file), decode_times=False)
-            yield _unpack(dataset, _responses(dataset, variable, path), path)
+        yield dataset
 
 
 def _responses(dataset: xr.Dataset, variable: str | None, path: Path) -> xr.DataArray:

@@ -15,7 +15,7 @@ import numpy as np
 import xarray as xr
 
 from neurofit.assembly.time_bins import make_time_bins
-from neurofit.data.readers.checks import check_expansion, reading
+from neurofit.data.readers.checks import reading
 from neurofit.data.readers.rasters import (
     Neuron,
     between,
@@ -25,6 +25,7 @@ from neurofit.data.readers.rasters import (
     with_progress,
 )
 from neurofit.errors import AssemblyError, listed
+from neurofit.files.expansion import check_expansion
 
 N_REPETITIONS = 4
 _REGION, _PATCH = "IT", "AM"

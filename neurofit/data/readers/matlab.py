@@ -1,4 +1,4 @@
-"""Variables of a MATLAB file, v5 to v7.2 (SciPy) or v7.3 (HDF5), as the same plain tree.
+"""Variables of a MATLAB file, v5 to v7.2 or v7.3 (HDF5), as the same plain tree.
 
 Numbers are arrays with MATLAB's dimensions, a row of text is a `str`, a cell array is a list in MATLAB's order (columns
 first), a struct is a dict.
@@ -15,11 +15,12 @@ import numpy as np
 
 from neurofit.data.readers.checks import reading
 from neurofit.data.readers.linked_hdf5 import check_dataset, opened_linked_hdf5, text_attribute
-from neurofit.data.readers.matlab_v5 import MAX_DEPTH, check_mat_v5
+from neurofit.data.readers.matlab_v5 import MAX_DEPTH, read_mat_v5
 from neurofit.errors import AssemblyError, listed
 
 V5, V73 = b"MATLAB 5.0 MAT-file", b"MATLAB 7.3 MAT-file"
 MAX_REFERENCES = 1_000_000  # of one file: a label for every trial of every field is 10^5
+REFERENCE_BYTES, FEWEST_REFERENCES = 8, 1000  # a file that follows more than it can store leads in circles
 _WHAT = "a MATLAB file"
 
 
@@ -42,41 +43,12 @@ def read_mat(path: str | Path, names: Collection[str]) -> dict[str, Any]:
         with path.open("rb") as handle:
             start = handle.read(len(V5))
         if start == V5:
-            return _read_v5(path, names)
+            return read_mat_v5(path, names)
         if start == V73 or h5py.is_hdf5(path):
             return _read_v73(path, names)
         raise AssemblyError(
             "a MATLAB file is of version 5 or 7.3", f"it begins with {start!r}", "save it with -v7 or -v7.3"
         )
-
-
-def _read_v5(path: Path, names: Collection[str]) -> dict[str, Any]:
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
-
-    there = [name for name in check_mat_v5(path, names) if name in names]
-    if not there:
-        return {}
-    try:
-        raw = loadmat(path, variable_names=there, squeeze_me=False, chars_as_strings=True)
-    except MatReadError as error:
-        raise AssemblyError("a MATLAB v5 file can be read", f"{error}", "save it anew") from error
-    return {name: _plain(raw[name]) for name in there}
-
-
-def _plain(value: Any) -> Any:
-    """Return what SciPy makes of a variable as a plain tree."""
-    value = np.asarray(value)
-    if value.dtype.names is not None:
-        if value.size != 1:
-            return [{n: _plain(one[n]) for n in value.dtype.names} for one in value.ravel("F")]
-        return {n: _plain(value.ravel()[0][n]) for n in value.dtype.names}
-    if value.dtype == object:
-        return [_plain(one) for one in value.ravel("F")]
-    if value.dtype.kind == "U":
-        rows = [str(row) for row in value.ravel()]
-        return rows[0] if len(rows) == 1 else rows if rows else ""
-    return value
 
 
 def _read_v73(path: Path, names: Collection[str]) -> dict[str, Any]:
@@ -91,18 +63,21 @@ class _Tree:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.followed = 0
+        self.most = min(MAX_REFERENCES, FEWEST_REFERENCES + path.stat().st_size // REFERENCE_BYTES)
 
     def value(self, item: h5py.Group | h5py.Dataset, depth: int = 0) -> Any:
         self.followed += 1
-        if depth > MAX_DEPTH or self.followed > MAX_REFERENCES:
+        if depth > MAX_DEPTH or self.followed > self.most:
             raise AssemblyError(
-                f"a variable has at most {MAX_REFERENCES} parts, {MAX_DEPTH} deep", f"{item.name} has more", "split it"
+                f"a variable of this file has at most {self.most} parts, {MAX_DEPTH} deep",
+                f"{item.name} has more",
+                "split it",
             )
         kind = text_attribute(item, "MATLAB_class")
         if isinstance(item, h5py.Group):
             if kind not in ("struct", ""):
                 raise self._foreign(item, kind)
-            return {name: self.value(item[name], depth + 1) for name in item}
+            return {name: self.value(self._member(item, name), depth + 1) for name in item}
         dataset = check_dataset(item, self.path)
         if "MATLAB_object_decode" in dataset.attrs or dataset.dtype.names is not None:
             raise self._foreign(item, kind or "compound")
@@ -116,6 +91,15 @@ class _Tree:
             raise self._foreign(item, kind or str(dataset.dtype))
         values = np.asarray(dataset[()]).T
         return _text(values) if kind == "char" else values
+
+    def _member(self, group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset:
+        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            raise AssemblyError(
+                "fields of structs lie in the struct",
+                f"'{group.name}/{name}' is elsewhere",
+                "save the file with MATLAB",
+            )
+        return group[name]
 
     def _followed(self, dataset: h5py.Dataset, reference: h5py.Reference) -> h5py.Group | h5py.Dataset:
         if not isinstance(reference, h5py.Reference) or not reference:

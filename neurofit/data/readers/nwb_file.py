@@ -7,7 +7,6 @@ is read only if what it declares is in proportion to what is stored.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,9 +16,9 @@ from typing import Any, NamedTuple
 import h5py
 import numpy as np
 
-from neurofit.data.readers.checks import reading
+from neurofit.data.readers.checks import naming_foreign_errors, reading
 from neurofit.data.readers.linked_hdf5 import check_dataset, opened_linked_hdf5
-from neurofit.errors import AssemblyError, DataFileError, MissingExtraError, NeurofitError, UnknownNameError, listed
+from neurofit.errors import AssemblyError, MissingExtraError, UnknownNameError, listed
 
 START_TIME, STOP_TIME = "start_time", "stop_time"  # NWB's names of the columns of every table of intervals, s
 IMAGE_INDEX = "image_index"  # column that we give to a series of indices into images
@@ -82,26 +81,12 @@ def opened_nwb(path: Path) -> Iterator[Any]:
     with reading(path, _WHAT), opened_linked_hdf5(path) as file:
         if "nwb_version" not in file.attrs:
             raise AssemblyError("an NWB file states its version", "there is none", "use the reader of its own format")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of files of older schemata, which are read all the same
-            with _naming_foreign_errors(path), pynwb.NWBHDF5IO(file=file, mode="r", load_namespaces=True) as io:
-                yield io.read()
-
-
-@contextmanager
-def _naming_foreign_errors(path: Path) -> Iterator[None]:
-    """Turn whatever pynwb and hdmf raise on a file that breaks the schema into one sentence."""
-    try:
-        yield
-    except NeurofitError:
-        raise
-    except Exception as error:  # they raise bare Exceptions, and whatever their code runs into
-        reason = " ".join(str(error).split())[:300]
-        raise DataFileError(
-            f"{_WHAT} keeps NWB's schema",
-            f"{path}: {type(error).__name__}: {reason}",
-            "validate it (python -m pynwb.validate), or write it anew",
-        ) from error
+        remedy = "validate it (python -m pynwb.validate), or write it anew"
+        with (
+            naming_foreign_errors(path, f"{_WHAT} keeps NWB's schema", remedy),
+            pynwb.NWBHDF5IO(file=file, mode="r", load_namespaces=True) as io,
+        ):
+            yield io.read()
 
 
 def presentation_tables(nwb: Any, path: Path) -> dict[str, Table]:

@@ -38,10 +38,11 @@ import numpy as np
 import xarray as xr
 
 from neurofit.assembly.schema import check_assembly
-from neurofit.data.readers.checks import check_expansion, label_responses, labels, read_npy, reading
+from neurofit.data.readers.checks import label_responses, labels, read_npy, reading
 from neurofit.data.readers.hdf5 import opened_hdf5
 from neurofit.errors import AssemblyError, listed, nearest_names
 from neurofit.files.atomic import atomic_write, reporting_output_errors
+from neurofit.files.expansion import check_expansion
 from neurofit.vocabulary import (
     ASSEMBLY_DIMS,
     LAYER,

@@ -34,6 +34,7 @@ from neurofit.data.readers.rasters import (
     with_progress,
 )
 from neurofit.data.readers.zhang_desimone import rda_frame
+from neurofit.data.tables import check_lines
 from neurofit.errors import AssemblyError, listed, nearest_names
 from neurofit.vocabulary import NEUROID_ID, REGION, REPETITION, STIMULUS_ID, SUBJECT, SUBREGION
 
@@ -188,6 +189,7 @@ def _is_one(value: Any) -> bool:
 
 
 def _csv(path: Path) -> pd.DataFrame:
+    check_lines(path, "a raster")
     return pd.read_csv(path, dtype={}, low_memory=False)
 
 

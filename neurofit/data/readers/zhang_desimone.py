@@ -17,7 +17,7 @@ import pandas as pd
 import xarray as xr
 
 from neurofit.assembly.time_bins import make_time_bins
-from neurofit.data.readers.checks import FREE_BYTES, reading, whole_numbers
+from neurofit.data.readers.checks import reading, whole_numbers
 from neurofit.data.readers.rasters import (
     Neuron,
     between,
@@ -27,6 +27,7 @@ from neurofit.data.readers.rasters import (
     with_progress,
 )
 from neurofit.errors import AssemblyError, MissingExtraError, listed
+from neurofit.files.expansion import FREE_BYTES
 
 N_REPETITIONS = 19
 _REGION = "IT"

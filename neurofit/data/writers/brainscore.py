@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from neurofit.assembly.netcdf_file import write_netcdf
 from neurofit.assembly.schema import check_assembly
 from neurofit.data.readers.brainscore import ALIASES
 from neurofit.errors import AssemblyError
-from neurofit.files.atomic import atomic_path, reporting_output_errors
 from neurofit.vocabulary import ASSEMBLY_DIMS, STIMULUS_ID, SUBJECT
 
 _THEIR_NAMES = {"image_id": STIMULUS_ID, "animal": SUBJECT}
@@ -63,8 +63,7 @@ def write_brainscore(assembly: xr.DataArray, path: str | Path) -> Path:
             aliases.append(theirs)
     _check_attrs(flat)
     flat.attrs |= {ALIASES: " ".join(aliases)} if aliases else {}
-    with reporting_output_errors(path), atomic_path(path) as part:
-        flat.to_dataset(name="data").to_netcdf(part, engine="h5netcdf", encoding={"data": _COMPRESSION})
+    write_netcdf({"": flat.to_dataset(name="data")}, path, {"data": _COMPRESSION})
     return path
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import warnings
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ from neurofit.assembly.schema import check_assembly
 from neurofit.data.readers.nwb_file import START_TIME, STOP_TIME, pynwb_module
 from neurofit.data.readers.nwb_recording import ATTRS, MADE_UP, MODULE, PRESENTATIONS, RESPONSES, TIME_BINS
 from neurofit.errors import AssemblyError
-from neurofit.files.atomic import atomic_path, reporting_output_errors
+from neurofit.files.atomic import atomic_write, reporting_output_errors
 from neurofit.vocabulary import NEUROID, PRESENTATION, SUBJECT, TIME_BIN, TIME_BIN_END, TIME_BIN_START
 
 MADE_UP_INTERVAL_S = 1.0  # between presentations whose times are not known
@@ -90,15 +91,16 @@ def write_nwb(
             comments=json.dumps({ATTRS: _attrs(assembly), MADE_UP: made_up}),
         )
     )
+    content = io.BytesIO()  # on a full disk the HDF5 library would end the process; see assembly.netcdf_file
     with (
-        reporting_output_errors(path),
-        atomic_path(path) as part,
-        h5py.File(part, "w") as file,
-        pynwb.NWBHDF5IO(file=file, mode="w") as io,
+        h5py.File(content, "w") as file,
+        pynwb.NWBHDF5IO(file=file, mode="w") as written,
         warnings.catch_warnings(),
     ):
         warnings.simplefilter("ignore", UserWarning)  # of advice on chunking
-        io.write(nwb)
+        written.write(nwb)
+    with reporting_output_errors(path), atomic_write(path) as handle:
+        handle.write(content.getbuffer())
     return path
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from neurofit.errors import OutputError
 from neurofit.files.atomic import reporting_output_errors
+from neurofit.files.json_text import misfit, read_json
 
 MARKER = ".neurofit-site.json"
 """Says that a folder is a site, and which files are its own."""
@@ -119,7 +120,7 @@ def _check_replaceable(out: Path) -> None:
 def _written(marker: Path) -> set[str]:
     """Return the files of a former site by its marker; none if there is no marker that can be read."""
     try:
-        files = json.loads(marker.read_text(encoding="utf-8"))["files"]
-    except (OSError, ValueError, KeyError, TypeError):
+        found = read_json(marker)
+    except (OSError, ValueError):
         return set()
-    return {MARKER, *map(str, files)} if isinstance(files, list) else set()
+    return set() if misfit(found, {"files": [str]}) else {MARKER, *(found.get("files") or ())}
