@@ -299,9 +299,9 @@ class Benchmark:
         return varied.named_as_varied_from(self)
 
     def named_as_varied_from(self, original: Benchmark) -> Benchmark:
-        """Return this benchmark, named as a variation of another if it is one."""
+        """Return this benchmark, named as a variation of another if it is one; else that other."""
         if self == original:
-            return self
+            return original
         return replace(self, name=f"{original.name.removesuffix(_VARIED)}{_VARIED}")
 
     def stem(self) -> str:
