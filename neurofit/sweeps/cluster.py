@@ -31,6 +31,9 @@ ALLOWED_DEATHS = 3
 CONNECT_SECONDS = 30
 """Until a scheduler has to answer; Dask's own default (distributed.comm.timeouts.connect)."""
 
+_UNSEEN = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
+"""No dashboard, and what else a scheduler serves by HTTP on a free port of this machine alone, not on 8787 for all."""
+
 _ABOVE_0 = Rule("above 0", lambda value: value > 0)
 Resources = dict[str, Annotated[float, _ABOVE_0]]
 
@@ -238,7 +241,7 @@ def _started(where: ClusterSpec, distributed: ModuleType, cells: Sequence[Cell])
         return cluster
     needed = {name: n for cell in cells for name, n in cell.run.needed_resources().items()}
     return distributed.LocalCluster(
-        n_workers=where.workers, threads_per_worker=1, processes=True, dashboard_address=None,
+        n_workers=where.workers, threads_per_worker=1, processes=True, dashboard_address=None, scheduler_kwargs=_UNSEEN,
         memory_limit=0,  # a cell keeps to its own memory; Dask's limit would pause it half way
         resources=dict(where.resources) or needed, local_directory=where.folder, silence_logs=40,
     )  # fmt: skip
@@ -255,7 +258,7 @@ def _slurm(where: ClusterSpec) -> Any:
             account=where.account, job_extra_directives=list(where.directives),
             job_script_prologue=list(where.prologue), interface=where.interface, python=where.python or sys.executable,
             local_directory=where.folder, log_directory=where.log_folder, worker_extra_args=extra,
-            scheduler_options={"dashboard_address": None},
+            scheduler_options=_UNSEEN,
         )  # fmt: skip
 
 
