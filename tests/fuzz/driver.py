@@ -26,6 +26,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import forked
 import numpy as np
 
 FUZZ = Path(__file__).resolve().parent
@@ -280,7 +281,7 @@ def _mutated(
     parent = choices[rng.integers(len(choices))]
     case = folder / (parent.name if parent in seeds else f"kept{parent.suffix}")
     if of_files:
-        mutate(parent, case, rng)
+        forked.changed(mutate, parent, case, rng)
     else:
         case.write_bytes(mutate(parent.read_bytes(), rng))
     return case, parent
