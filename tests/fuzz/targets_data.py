@@ -68,6 +68,10 @@ def _nwb(path: Path) -> None:
     )
 
 
+def _nwb_of_ours(path: Path) -> None:
+    _both(lambda: contents_of(path), lambda: read_recording([path], "nwb"))
+
+
 def _images(stimuli: StimulusSet) -> None:
     for row in range(min(len(stimuli), 8)):
         stimuli.image(row)
@@ -116,7 +120,7 @@ TARGETS: dict[str, Target] = {
             lambda path: _both(lambda: load_assembly(path), lambda: contents_of(path)),
         ),
         Target("brainscore", SEEDS["brainscore"], _HDF5, _recording("brainscore")),
-        Target("nwb_own", SEEDS["nwb_own"], (*_HDF5, mutate_schema), _nwb),
+        Target("nwb_own", SEEDS["nwb_own"], (*_HDF5, mutate_schema), _nwb_of_ours),
         Target("nwb_spikes", SEEDS["nwb_spikes"], _HDF5, _nwb),
         Target("mat_v5", SEEDS["mat_v5"], flip_and_cut, _recording("rasters")),
         Target("mat_v73", SEEDS["mat_v73"], _HDF5, _recording("rasters")),

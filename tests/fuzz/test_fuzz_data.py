@@ -49,6 +49,12 @@ def test_there_is_a_corpus():
     assert len(CASES) > 20
 
 
+@pytest.mark.parametrize("target", [target for target in TARGETS if target != "pictures"])
+def test_what_is_mutated_is_read_before(tmp_path, target):
+    for seed in TARGETS[target].seeds(tmp_path):
+        TARGETS[target].read(seed)  # else all that follows would be refused for a reason of the test's own
+
+
 @pytest.mark.parametrize("path", CASES, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_what_was_found_once_is_no_finding_any_more(child, case, path):
     copy = case(path.name.partition("__")[2].removesuffix(".xz"))
