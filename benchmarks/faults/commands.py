@@ -6,6 +6,7 @@ import csv
 import hashlib
 import json
 import shutil
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,7 +33,7 @@ def lasting(document: Any) -> Any:
     return [lasting(each) for each in document] if isinstance(document, list) else document
 
 
-class Command:
+class Command(ABC):
     """One command on small inputs; each trial has a folder of its own, `place`, and writes to its subfolder 'disk'."""
 
     name = ""
@@ -44,21 +45,21 @@ class Command:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
+    @abstractmethod
     def words(self, place: Path) -> list[str]:
         """Return the command's words; everything that it writes goes below `place`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def problems(self, place: Path, expected: Any) -> list[str]:
         """Return what is neither whole and right nor absent; called after every fault."""
-        raise NotImplementedError
 
+    @abstractmethod
     def result(self, place: Path) -> Any:
         """Return what two equal runs have in common to the bit."""
-        raise NotImplementedError
 
+    @abstractmethod
     def again(self, place: Path, needed: int) -> str:
         """Return what was computed more than once, of `needed` pieces of an undisturbed run."""
-        raise NotImplementedError
 
     def lost(self, place: Path) -> bool:
         """Remove what a command has said to be damaged, as it asks for; return whether there was any."""

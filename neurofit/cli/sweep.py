@@ -64,7 +64,7 @@ def sweep(
     where = _where(workers, scheduler, cluster)
     spec = load_sweep(file)
     with output.of_others():
-        cells = cells_of(spec)
+        cells = cells_of(spec, announce=lambda model: output.note(f"looking at {model}"))
     if plan:
         _say_plan(output, cells, out, where)
         return

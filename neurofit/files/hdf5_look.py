@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 from neurofit.errors import DataFileError
 from neurofit.files import hdf5_walk
@@ -49,11 +49,11 @@ class _Walker:
         clock = threading.Timer(waiting, process.kill)
         clock.start()
         try:
-            assert process.stdin is not None and process.stdout is not None
+            questions, answers = _pipes(process)
             try:
-                process.stdin.write(json.dumps({"path": os.fspath(path), "whole": whole}) + "\n")
-                process.stdin.flush()
-                line = process.stdout.readline()
+                questions.write(json.dumps({"path": os.fspath(path), "whole": whole}) + "\n")
+                questions.flush()
+                line = answers.readline()
             except BrokenPipeError:
                 line = ""
         finally:
@@ -87,8 +87,7 @@ class _Walker:
         process, self._process = self._process, None
         if process is None:
             return None
-        for pipe in (process.stdin, process.stdout):
-            assert pipe is not None
+        for pipe in _pipes(process):
             try:
                 pipe.close()
             except BrokenPipeError:
@@ -109,6 +108,11 @@ class _Walker:
         self._lock = threading.Lock()
         self._forked_away.append(self._process)
         self._process = None
+
+
+def _pipes(process: subprocess.Popen[str]) -> tuple[IO[str], IO[str]]:
+    """Return where the child is asked and where it answers; it was started with both."""
+    return cast("IO[str]", process.stdin), cast("IO[str]", process.stdout)
 
 
 def _in_words(code: int | None) -> str:

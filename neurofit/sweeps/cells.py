@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import hashlib
 import platform
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -53,6 +54,10 @@ class Cell:
         From which relative paths are read.
     problem : str
         Why it cannot be scored at all; empty if nothing is known against it.
+    trace : str
+        Where that was found.
+    dataset : mapping
+        The manifest of the benchmark's data.
     """
 
     model: str
@@ -64,6 +69,7 @@ class Cell:
     versions: dict[str, str]
     folder: str
     problem: str = ""
+    trace: str = ""
     dataset: dict[str, Any] = field(default_factory=dict)
 
     @cached_property
@@ -136,7 +142,7 @@ def cells_of(spec: SweepSpec, announce: Callable[[str], object] = lambda _: None
         for benchmark, options in varied:
             for layer, problem in _layers(facts, benchmark, spec.layers):
                 cells.append(
-                    Cell(model, layer, benchmark, options, facts.identity, problem=problem,
+                    Cell(model, layer, benchmark, options, facts.identity, problem=problem, trace=facts.trace,
                          dataset=datasets[benchmark.dataset], **shared)
                 )  # fmt: skip
     return cells
@@ -151,6 +157,7 @@ class _Facts:
     region_layers: dict[str, str] = field(default_factory=dict)
     identity: str = ""
     problem: str = ""
+    trace: str = ""
 
 
 def _facts(model: str) -> _Facts:
@@ -162,9 +169,10 @@ def _facts(model: str) -> _Facts:
             subject.name, tuple(subject.layers), dict(subject.region_layers or {}), subject_identity(subject, model)
         )
     except NeurofitError as error:
-        return _Facts(model, problem=str(error))
+        return _Facts(model, problem=str(error), trace=traceback.format_exc())
     except Exception as error:  # a user's own code may raise anything, and other models do not suffer from it
-        return _Facts(model, problem=f"{type(error).__name__}: {error}")
+        said = " ".join(str(error).split())[:300]
+        return _Facts(model, problem=f"{type(error).__name__}: {said}", trace=traceback.format_exc())
     finally:
         gc.collect()
 
@@ -190,6 +198,7 @@ def subject_identity(subject: LoadedSubject, model: str) -> str:
     """Return a hash of what decides a subject's activations: weights, structure and code, or a file's bytes."""
     from neurofit.subjects.model_subject import ModelSubject
     from neurofit.subjects.network_identity import NoIdentityError, identity_of
+    from neurofit.subjects.subject import weights_of
 
     told: dict[str, Any] = {"name": subject.name, "layers": list(subject.layers)}
     if isinstance(subject, ModelSubject):
@@ -197,7 +206,7 @@ def subject_identity(subject: LoadedSubject, model: str) -> str:
         try:
             told["network"] = identity_of(subject.network)
         except NoIdentityError:
-            told["network"] = None
+            told["network"] = weights_of(subject)  # its code is then known by its file alone
     path = Path(model.rpartition(":")[0] or model)
     if path.is_file():
         told["file"] = hashlib.sha256(path.read_bytes()).hexdigest()

@@ -88,6 +88,8 @@ def score_cell(cell: Cell, processes: int = 1, progress: bool = False) -> Outcom
     with _ONE_AT_A_TIME:
         try:
             return Outcome(_record(cell, processes, progress))
+        except _KnownError as error:
+            return Outcome(reason=str(error), traceback=cell.trace)
         except NeurofitError as error:
             return Outcome(reason=str(error), traceback=traceback.format_exc())
         except Exception as error:  # a defect, or a user's code: the other cells go on, and the table says so

@@ -83,6 +83,7 @@ def test_failures_are_listed_with_their_reasons_and_tried_again(folder, neurofit
     assert "the weights are elsewhere" in out and "'nope' is not known" in out
     assert "a score needs a layer" in out and "nets/mine.py:make on colours (IT)" in out
     notes = [json.loads(path.read_text()) for path in (folder / "swept" / "failures").iterdir()]
+    assert "in torn" in next(note["traceback"] for note in notes if note["model"] == "nets/mine.py:torn")
     assert sorted(note["model"] for note in notes) == ["nets/mine.py:make", "nets/mine.py:torn", "nope"]
     mended = (folder / "nets" / "mine.py").read_text().replace('raise ValueError("the weights are elsewhere")',
                                                                'return make(region_layers={"IT": "conv"})')  # fmt: skip
